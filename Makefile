@@ -1,0 +1,32 @@
+# make demo and make test do all their own set-up, from nothing, and are quick the second time.
+export OPENBLAS_NUM_THREADS := 1
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test science lint clean
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "filterlearn needs Python 3.12 or later on the PATH; none was found. Set PYTHON=/path/to/python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev -e '.[data]'
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/filterlearn demo --out demo_output
+
+test: $(READY) lint
+	@$(BIN)/python -m pytest -n 2 -m "not science"
+
+science: $(READY)
+	@$(BIN)/python -m pytest -m science -s
+
+lint: $(READY)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ty check --quiet
+
+clean:
+	rm -rf .venv demo_output

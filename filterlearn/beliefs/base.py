@@ -1,0 +1,37 @@
+"""What every belief offers: when, where, how sure, and draws."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class AbstractBelief(eqx.Module):
+    """What is known at one time. `.time` is -inf before the first datum: nothing is propagated to it."""
+
+    time: eqx.AbstractVar[Any]
+
+    @property
+    @abc.abstractmethod
+    def mean(self) -> Float[Array, "n"]:
+        """Mean `(n,)`."""
+
+    @property
+    @abc.abstractmethod
+    def covariance(self) -> Float[Array, "n n"]:
+        """Covariance `(n, n)`."""
+
+    @abc.abstractmethod
+    def sample(self, n: int, *, key) -> Float[Array, "k n"]:
+        """`n` draws, `(n, dimension)`."""
+
+    @abc.abstractmethod
+    def quantile(self, q) -> Float[Array, "*q n"]:
+        """Marginal quantiles at `q`, `(..., dimension)`."""
+
+
+def start_time(time, dtype):
+    """A belief's clock: `None` means the time of the first datum, stored as -inf."""
+    return jnp.asarray(-jnp.inf if time is None else time, dtype)

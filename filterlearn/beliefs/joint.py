@@ -1,0 +1,106 @@
+"""Parameters and state known together."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from filterlearn.beliefs.base import AbstractBelief
+from filterlearn.beliefs.ensemble import Ensemble
+from filterlearn.beliefs.gaussian import Gaussian
+from filterlearn.beliefs.particles import Particles, weighted_covariance
+
+
+class AbstractJointBelief(AbstractBelief):
+    """A learner's belief: `.parameters` on the unconstrained scale, `.state`; mean and covariance are the state's."""
+
+    @property
+    def parameters(self) -> AbstractBelief:
+        """Belief about the unconstrained parameter vector."""
+        raise AttributeError("parameters")
+
+    @property
+    def state(self) -> AbstractBelief:
+        """Belief about the state."""
+        raise AttributeError("state")
+
+    @property
+    def mean(self) -> Float[Array, "n"]:
+        """Mean of the state."""
+        return self.state.mean
+
+    @property
+    def covariance(self) -> Float[Array, "n n"]:
+        """Covariance of the state."""
+        return self.state.covariance
+
+    def sample(self, n: int, *, key) -> Float[Array, "k n"]:
+        """Draws of the state."""
+        return self.state.sample(n, key=key)
+
+    def quantile(self, q) -> Float[Array, "*q n"]:
+        """Quantiles of the state."""
+        return self.state.quantile(q)
+
+
+def block(belief: AbstractBelief, part: slice) -> AbstractBelief:
+    """The marginal belief about a block of coordinates."""
+    if isinstance(belief, Gaussian):
+        return eqx.tree_at(
+            lambda b: (b.mean, b.covariance), belief, (belief.mean[part], belief.covariance[part, part])
+        )
+    if isinstance(belief, Ensemble):
+        return Ensemble(belief.members[:, part], belief.time)
+    if isinstance(belief, Particles):
+        return Particles(belief.points[:, part], belief.log_weights, belief.time)
+    raise TypeError(f"belief: Gaussian, Ensemble or Particles is needed, got {type(belief).__name__}")
+
+
+class JointBelief(AbstractJointBelief):
+    """One belief over the stacked vector (state, parameters); the first `split` coordinates are the state."""
+
+    stacked: AbstractBelief
+    split: int = eqx.field(static=True)
+
+    @property
+    def time(self) -> Any:
+        """Time of the belief."""
+        return self.stacked.time
+
+    @property
+    def parameters(self) -> AbstractBelief:
+        """The parameter block, unconstrained."""
+        return block(self.stacked, slice(self.split, None))
+
+    @property
+    def state(self) -> AbstractBelief:
+        """The state block."""
+        return block(self.stacked, slice(0, self.split))
+
+
+class NestedBelief(AbstractJointBelief):
+    """Parameter particles `(M, p)`, each with its own belief about the state (leading axis M)."""
+
+    parameters: Particles
+    inner: AbstractBelief
+    time: Any
+
+    @property
+    def state(self) -> AbstractBelief:
+        """The mixture of the inner beliefs: pooled particles when they are samples, else their Gaussian by moments."""
+        weights = self.parameters.weights
+        inner = self.inner
+        if isinstance(inner, Particles):
+            log_weights = (self.parameters.log_weights[:, None] + inner.log_weights).reshape(-1)
+            return Particles(inner.points.reshape(-1, inner.points.shape[-1]), log_weights, self.time)
+        if isinstance(inner, Ensemble):
+            n = inner.members.shape[1]
+            log_weights = jnp.repeat(self.parameters.log_weights - jnp.log(n), n)
+            return Particles(inner.members.reshape(-1, inner.members.shape[-1]), log_weights, self.time)
+        means, covariances = jax.vmap(lambda b: (b.mean, b.covariance))(inner)
+        spread = weighted_covariance(means, weights)
+        mixed = Gaussian(jnp.zeros_like(means[0]), jnp.zeros_like(spread))
+        values = (weights @ means, jnp.tensordot(weights, covariances, 1) + spread, self.time)
+        return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), mixed, values)

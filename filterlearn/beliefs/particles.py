@@ -1,0 +1,64 @@
+"""A weighted sample."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from filterlearn.beliefs.base import AbstractBelief
+from filterlearn.numerics.densities import effective_size
+
+
+def weighted_covariance(points: Float[Array, "N n"], weights: Float[Array, "N"]) -> Float[Array, "n n"]:
+    """sum of w (x - mean)(x - mean)'."""
+    centred = points - weights @ points
+    return (weights[:, None] * centred).T @ centred
+
+
+def weighted_quantile(points: Float[Array, "N n"], weights: Float[Array, "N"], q) -> Float[Array, "*q n"]:
+    """The smallest point whose cumulative weight reaches q, marginally."""
+
+    def one(column):
+        order = jnp.argsort(column)
+        cumulative = jnp.cumsum(weights[order])
+        index = jnp.searchsorted(cumulative, jnp.asarray(q, weights.dtype) * cumulative[-1])
+        return column[order][jnp.minimum(index, column.shape[0] - 1)]
+
+    return jnp.moveaxis(jax.vmap(one, in_axes=1)(points), 0, -1)
+
+
+class Particles(AbstractBelief):
+    """Points `(N, n)` with normalised log-weights `(N,)`."""
+
+    points: Float[Array, "N n"]
+    log_weights: Float[Array, "N"]
+    time: Any
+
+    @property
+    def weights(self) -> Float[Array, "N"]:
+        """Normalised weights."""
+        return jnp.exp(self.log_weights)
+
+    @property
+    def mean(self) -> Float[Array, "n"]:
+        """Weighted mean."""
+        return self.weights @ self.points
+
+    @property
+    def covariance(self) -> Float[Array, "n n"]:
+        """Weighted covariance."""
+        return weighted_covariance(self.points, self.weights)
+
+    @property
+    def ess(self) -> Float[Array, ""]:
+        """Effective sample size."""
+        return effective_size(self.log_weights)
+
+    def sample(self, n: int, *, key) -> Float[Array, "k n"]:
+        """Points drawn with replacement by weight."""
+        return self.points[jax.random.categorical(key, self.log_weights, shape=(n,))]
+
+    def quantile(self, q) -> Float[Array, "*q n"]:
+        """Weighted quantiles."""
+        return weighted_quantile(self.points, self.weights, q)

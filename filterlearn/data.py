@@ -1,0 +1,190 @@
+"""Observations: one (`Datum`), or a stacked series of them (`Dataset`)."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_TO_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "D": 86400.0, "W": 604800.0}
+
+
+class Datum(eqx.Module):
+    """One observation: its time (in the data's unit), its value `(m,)` with NaN for missing entries, and its inputs.
+
+    >>> Datum(1.0, 2.0).value.shape
+    (1,)
+    """
+
+    time: Any
+    value: Any
+    inputs: Any = None
+
+    def __init__(self, time, value, inputs=None):
+        self.time = jnp.asarray(time) if not isinstance(time, jax.Array) else time
+        self.value = value if isinstance(value, jax.Array) and value.ndim else jnp.atleast_1d(jnp.asarray(value))
+        self.inputs = inputs
+
+
+def floats(name: str, given) -> np.ndarray:
+    """`given` as a float array, or an error that names the argument: strings and ragged lists are refused."""
+    if isinstance(given, jax.core.Tracer):
+        return given
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name}: the rows have unequal lengths; pad missing entries with NaN") from error
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: numbers are needed, got {array.dtype}; convert text to numbers first")
+    return array if array.dtype.kind == "f" else array.astype(float)
+
+
+def elapsed(times, origin, unit: str) -> np.ndarray:
+    """Datetimes as numbers of `unit` since `origin`."""
+    if unit not in _TO_SECONDS:
+        raise ValueError(f"unit: one of {sorted(_TO_SECONDS)} is needed, got {unit!r}")
+    delta = np.asarray(times, "datetime64[ns]") - np.datetime64(origin, "ns")
+    if np.isnat(delta).any():
+        raise ValueError("times: a datetime is missing (NaT); drop or fill that row")
+    return delta.astype("timedelta64[ns]").astype(np.float64) / 1e9 / _TO_SECONDS[unit]
+
+
+def _checked_times(times, origin, unit):
+    array = np.asarray(times)
+    if array.dtype.kind == "M" or (array.dtype == object and len(array) and not isinstance(array[0], (numbers.Number, list))):
+        try:
+            array = np.asarray(times, "datetime64[ns]")
+        except (ValueError, TypeError) as error:
+            raise TypeError(f"times: numbers or datetimes are needed, got {type(times[0]).__name__}") from error
+        origin = array[0] if origin is None and len(array) else origin
+        unit = unit or "D"
+        array = elapsed(array, origin, unit)
+    array = floats("times", array)
+    if array.ndim != 1:
+        raise ValueError(f"times: one dimension is needed, got shape {array.shape}")
+    if not len(array):
+        raise ValueError("times: no rows; a Dataset needs at least one observation")
+    if not np.isfinite(array).all():
+        raise ValueError(f"times: not finite at row {int(np.flatnonzero(~np.isfinite(array))[0])}; drop or fill that row")
+    steps = np.diff(array)
+    if (steps < 0).any():
+        k = int(np.flatnonzero(steps < 0)[0]) + 1
+        raise ValueError(f"times: decreasing at row {k} ({array[k - 1]:g} then {array[k]:g}); sort the rows by time")
+    return array, origin, unit
+
+
+def _checked_values(values, length):
+    array = floats("values", values)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2:
+        raise ValueError(f"values: shape (T,) or (T, m) is needed, got {array.shape}")
+    if len(array) != length:
+        raise ValueError(f"values: {length} rows are needed, one per time, got {len(array)}")
+    if np.isinf(array).any():
+        k = int(np.flatnonzero(np.isinf(array).any(1))[0])
+        raise ValueError(f"values: infinite at row {k}; use NaN for a missing entry")
+    return array
+
+
+class Dataset(eqx.Module):
+    """A series: times `(T,)` non-decreasing (equal times allowed), values `(T, m)` with NaN for missing, inputs `(T, ...)`.
+
+    Datetimes are stored as numbers of `unit` since `origin` (the first time); numbers are stored as they are.
+    Raises ValueError or TypeError naming the argument for unequal lengths, decreasing or non-finite times, infinities,
+    no rows, strings and ragged lists.
+
+    >>> Dataset([0, 1, 3], [1.0, float("nan"), 2.0]).values.shape
+    (3, 1)
+    """
+
+    times: Any
+    values: Any
+    inputs: Any = None
+    origin: Any = eqx.field(static=True, default=None)
+    unit: str | None = eqx.field(static=True, default=None)
+
+    def __init__(self, times, values, inputs=None, *, origin=None, unit=None):
+        if isinstance(values, jax.core.Tracer) or isinstance(times, jax.core.Tracer):
+            self.times, self.values, self.inputs, self.origin, self.unit = times, values, inputs, origin, unit
+            return
+        clock, origin, unit = _checked_times(times, origin, unit)
+        array = _checked_values(values, len(clock))
+        if inputs is not None:
+            inputs = floats("inputs", inputs)
+            if len(inputs) != len(clock):
+                raise ValueError(f"inputs: {len(clock)} rows are needed, one per time, got {len(inputs)}")
+            if not np.isfinite(inputs).all():
+                raise ValueError("inputs: not finite; inputs are known exactly, fill the missing ones")
+        dtype = jnp.promote_types(array.dtype, jnp.float32) if jax.config.jax_enable_x64 else jnp.float32
+        self.times, self.values = jnp.asarray(clock, dtype), jnp.asarray(array, dtype)
+        self.inputs = None if inputs is None else jnp.asarray(inputs, dtype)
+        self.origin, self.unit = None if origin is None else str(origin), unit
+
+    @classmethod
+    def from_pandas(cls, frame, *, value=None, inputs=None, unit="D", origin=None) -> Dataset:
+        """A pandas Series or DataFrame whose index holds the times; `value` and `inputs` name columns."""
+        names = list(frame.columns) if value is None and hasattr(frame, "columns") else value
+        table = frame if names is None else frame[[names] if isinstance(names, str) else names]
+        given = None if inputs is None else frame[[inputs] if isinstance(inputs, str) else inputs].to_numpy()
+        return cls(frame.index.to_numpy(), table.to_numpy(), given, unit=unit, origin=origin)
+
+    @classmethod
+    def from_xarray(cls, array, *, time="time", unit="D", origin=None) -> Dataset:
+        """An xarray DataArray with a time dimension first or alone."""
+        rest = [name for name in array.dims if name != time]
+        return cls(array[time].values, array.transpose(time, *rest).values, unit=unit, origin=origin)
+
+    @classmethod
+    def from_csv(cls, path, *, time, value, inputs=None, unit="D", origin=None) -> Dataset:
+        """Named columns of a CSV file; empty cells are missing, ISO dates are understood."""
+        import csv
+
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        columns = [value] if isinstance(value, str) else list(value)
+        if rows and (absent := [name for name in [time, *columns] if name not in rows[0]]):
+            raise ValueError(f"{absent[0]}: no such column; the file has {list(rows[0])}")
+        values = [[number(row[name]) for name in columns] for row in rows]
+        extra = None if inputs is None else [[number(row[n]) for n in ([inputs] if isinstance(inputs, str) else inputs)] for row in rows]
+        return cls(clock([row[time] for row in rows]), values, extra, unit=unit, origin=origin)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, index) -> Dataset:
+        """A part of the series, by slice, on the same clock."""
+        if not isinstance(index, slice):
+            raise TypeError(f"index: a slice is needed, got {type(index).__name__}; use .datum(k) for one observation")
+        inputs = None if self.inputs is None else self.inputs[index]
+        return Dataset(self.times[index], self.values[index], inputs, origin=self.origin, unit=self.unit)
+
+    def datum(self, k) -> Datum:
+        """Observation k."""
+        return Datum(self.times[k], self.values[k], None if self.inputs is None else self.inputs[k])
+
+
+def number(cell: str) -> float:
+    """One cell of a text file: empty, `NaN` and `NA` are missing."""
+    text = (cell or "").strip()
+    if text.lower() in {"", "nan", "na", "null"}:
+        return float("nan")
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"value: {text!r} is not a number") from error
+
+
+def clock(cells: list[str]):
+    """Time cells: all numbers, or all ISO datetimes."""
+    try:
+        return [float(cell) for cell in cells]
+    except ValueError:
+        pass
+    try:
+        return np.array(cells, "datetime64[ns]")
+    except ValueError as error:
+        raise ValueError(f"times: {cells[0]!r} is neither a number nor an ISO date") from error

@@ -1,0 +1,39 @@
+"""Log-densities and weights."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from filterlearn.numerics.small import lower_solve
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+def masked_normal(innovation: Float[Array, "m"], factor: Float[Array, "m m"], mask: Bool[Array, "m"]) -> Float[Array, ""]:
+    """log N(innovation; 0, L L') over the observed entries; the masked ones of L are those of the identity."""
+    white = lower_solve(factor, innovation[:, None])[:, 0]
+    logdet = jnp.sum(jnp.log(jnp.abs(jnp.diagonal(factor))))
+    return -0.5 * jnp.sum(white**2) - logdet - 0.5 * LOG_2PI * jnp.sum(mask)
+
+
+def log_mean_exp(x: Float[Array, "n"]) -> Float[Array, ""]:
+    """log of the mean of exp(x); -inf, not NaN, when every entry is -inf."""
+    top = jnp.max(x)
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
+    total = jnp.sum(jnp.exp(x - top))
+    return jnp.where(total > 0, jnp.log(jnp.where(total > 0, total, 1.0)), -jnp.inf) + top - math.log(x.shape[0])
+
+
+def normalise(log_weights: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, ""]]:
+    """(normalised log-weights, log of the sum); uniform weights and -inf when every weight is zero or one is NaN."""
+    total = log_mean_exp(log_weights) + math.log(log_weights.shape[0])
+    lost = ~jnp.isfinite(total)
+    uniform = jnp.full_like(log_weights, -math.log(log_weights.shape[0]))
+    safe = jnp.where(lost, 0.0, total)
+    return jnp.where(lost, uniform, jnp.where(lost, 0.0, log_weights) - safe), jnp.where(lost, -jnp.inf, total)
+
+
+def effective_size(log_weights: Float[Array, "n"]) -> Float[Array, ""]:
+    """1 / sum of the squared normalised weights."""
+    return 1.0 / jnp.sum(jnp.exp(2.0 * log_weights))
