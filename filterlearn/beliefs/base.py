@@ -12,16 +12,8 @@ class AbstractBelief(eqx.Module):
     """What is known at one time. `.time` is -inf before the first datum: nothing is propagated to it."""
 
     time: eqx.AbstractVar[Any]
-
-    @property
-    @abc.abstractmethod
-    def mean(self) -> Float[Array, "n"]:
-        """Mean `(n,)`."""
-
-    @property
-    @abc.abstractmethod
-    def covariance(self) -> Float[Array, "n n"]:
-        """Covariance `(n, n)`."""
+    mean: eqx.AbstractVar[Any]
+    covariance: eqx.AbstractVar[Any]
 
     @abc.abstractmethod
     def sample(self, n: int, *, key) -> Float[Array, "k n"]:

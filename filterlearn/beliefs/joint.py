@@ -16,15 +16,8 @@ from filterlearn.beliefs.particles import Particles, weighted_covariance
 class AbstractJointBelief(AbstractBelief):
     """A learner's belief: `.parameters` on the unconstrained scale, `.state`; mean and covariance are the state's."""
 
-    @property
-    def parameters(self) -> AbstractBelief:
-        """Belief about the unconstrained parameter vector."""
-        raise AttributeError("parameters")
-
-    @property
-    def state(self) -> AbstractBelief:
-        """Belief about the state."""
-        raise AttributeError("state")
+    parameters: eqx.AbstractVar[Any]
+    state: eqx.AbstractVar[Any]
 
     @property
     def mean(self) -> Float[Array, "n"]:

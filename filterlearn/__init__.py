@@ -1,0 +1,51 @@
+"""filterlearn: probabilistic filtering and online learning of stochastic differential equations whose parameters move."""
+
+from importlib import import_module
+
+_HOME = {
+    "data": "Datum Dataset",
+    "beliefs.gaussian": "Gaussian DiffuseGaussian",
+    "beliefs.ensemble": "Ensemble",
+    "beliefs.particles": "Particles",
+    "beliefs.joint": "JointBelief NestedBelief",
+    "models.base": "StateSpaceModel Initial Diffuse AbstractTransition AbstractGaussianTransition AbstractLinearTransition "
+    "AbstractObservation AbstractGaussianObservation",
+    "models.sde": "SDE CompoundPoisson",
+    "models.family": "Parameter ModelFamily BoundFamily",
+    "models.simulate": "simulate",
+    "models.transitions.euler_maruyama": "EulerMaruyama",
+    "models.transitions.milstein": "Milstein",
+    "models.transitions.runge_kutta": "RungeKutta",
+    "models.transitions.linear_sde": "LinearSDE",
+    "models.transitions.discrete": "Discrete LinearDiscrete",
+    "models.transitions.since_last": "SinceLast",
+    "models.observations.linear_gaussian": "LinearGaussianObservation",
+    "models.observations.gaussian": "GaussianObservation",
+    "models.observations.distribution": "DistributionObservation",
+    "models.parameter_dynamics.static": "Static",
+    "models.parameter_dynamics.random_walk": "RandomWalk",
+    "models.parameter_dynamics.ornstein_uhlenbeck": "OrnsteinUhlenbeck",
+    "resamplers.multinomial": "Multinomial",
+    "resamplers.systematic": "Systematic",
+    "resamplers.adaptive": "Adaptive",
+    "resamplers.stop_gradient": "StopGradient",
+    "protocol": "Info Trajectory step run log_evidence",
+    "filters.kalman": "Kalman",
+    "filters.extended_kalman": "ExtendedKalman",
+    "filters.ensemble_kalman": "EnsembleKalman Perturbed",
+    "filters.particle": "ParticleFilter",
+    "learners.joint": "Joint",
+    "learners.nested": "Nested Jitter LiuWest",
+}
+_WHERE = {name: module for module, names in _HOME.items() for name in names.split()}
+__all__ = sorted(_WHERE)  # noqa: PLE0605
+
+
+def __getattr__(name):
+    if name not in _WHERE:
+        raise AttributeError(f"module 'filterlearn' has no attribute {name!r}")
+    return getattr(import_module(f"filterlearn.{_WHERE[name]}"), name)
+
+
+def __dir__():
+    return __all__

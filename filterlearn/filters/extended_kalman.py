@@ -1,0 +1,83 @@
+"""The extended Kalman filter."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from filterlearn.filters.base import gaussian_info
+from filterlearn.filters.kalman import correct
+from filterlearn.models.base import AbstractGaussianObservation, AbstractGaussianTransition, Diffuse, starting_gaussian
+from filterlearn.numerics.masking import choose, filled, observed
+from filterlearn.numerics.small import product, symmetric
+from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
+
+
+class ExtendedKalman(AbstractAlgorithm):
+    """First-order linearisation of each substep and of the observation (Jazwinski 1970, ISBN 9780486462745).
+
+    `iterations` above 1 relinearises the observation about the corrected mean, always from the predicted belief, so that
+    no datum counts twice (Bell & Cathey 1993, doi:10.1109/9.250476). Exact for linear-Gaussian models; otherwise biased: it
+    uses the diffusion at the mean. The evidence is that of the linearisation about the predicted mean.
+    """
+
+    iterations: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        if not isinstance(self.iterations, int) or self.iterations < 1:
+            raise ValueError(f"iterations: a whole number of at least 1 is needed, got {self.iterations!r}")
+
+    def init(self, problem, *, key=None):
+        """The initial law, by its moments."""
+        model = problem.resolve()
+        if not isinstance(model.transition, AbstractGaussianTransition):
+            name = type(model.transition).__name__
+            raise TypeError(f"transition: ExtendedKalman needs Gaussian substeps, got {name}; use ParticleFilter")
+        if not isinstance(model.observation, AbstractGaussianObservation):
+            name = type(model.observation).__name__
+            raise TypeError(f"observation: ExtendedKalman needs a Gaussian one, got {name}; use ParticleFilter")
+        if isinstance(model.initial, Diffuse):
+            raise TypeError("initial: a diffuse start needs Kalman; give a Gaussian")
+        return strong(starting_gaussian(model.initial))
+
+    def predict(self, problem, belief, time, inputs=None, *, key=None):
+        """m' = mean(m), P' = F P F' + L L', substep by substep."""
+        transition = problem.resolve().transition
+        start = origin_of(belief.time, time)
+        h = (time - start) / transition.substeps
+
+        def one(carry, k):
+            m, p = carry
+            t = start + k * h
+
+            def law(x):
+                mean, factor = transition.moments(x, t, t + h, inputs)
+                return mean, (mean, factor)
+
+            f, (mean, factor) = jax.jacfwd(law, has_aux=True)(m)
+            return (mean, symmetric(product(product(f, p), f.T) + product(factor, factor.T))), None
+
+        index = jnp.arange(transition.substeps, dtype=belief.mean.dtype)
+        carry = (belief.mean, belief.covariance)
+        mean, covariance = one(carry, index[0])[0] if len(index) == 1 else jax.lax.scan(one, carry, index)[0]
+        return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), belief, (mean, covariance, time))
+
+    def update(self, problem, belief, datum, *, key=None):
+        """The correction by a datum, about the last iterate."""
+        observation = problem.resolve().observation
+        mask, m, p = observed(datum.value), belief.mean, belief.covariance
+
+        def linearised(x):
+            def law(z):
+                mean, r = observation.moments(z, datum.time, datum.inputs)
+                return mean, (mean, r)
+
+            h, (mean, r) = jax.jacfwd(law, has_aux=True)(x)
+            error = jnp.where(mask, observation.innovation(filled(datum.value, mean), mean), 0.0) - h @ (m - x)
+            info, factor = gaussian_info(error, symmetric(product(product(h, p), h.T) + r), mask, mean)
+            return info, correct(m, p, h, error, factor, mask, r)
+
+        info, new = linearised(m)
+        for _ in range(self.iterations - 1):
+            new = linearised(new[0])[1]
+        mean, covariance = choose(mask.any(), new, (m, p))
+        return eqx.tree_at(lambda b: (b.mean, b.covariance), belief, (mean, covariance)), info

@@ -1,0 +1,109 @@
+"""The Kalman filter."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from filterlearn.beliefs.gaussian import DiffuseGaussian
+from filterlearn.filters.base import gaussian_info
+from filterlearn.models.base import AbstractLinearTransition, starting_gaussian
+from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
+from filterlearn.numerics.densities import LOG_2PI
+from filterlearn.numerics.masking import choose, filled, observed
+from filterlearn.numerics.small import lower_solve, product, symmetric, upper_solve
+from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, Info, origin_of, strong
+
+
+def correct(mean, covariance, h, error, s_factor, mask, r):
+    """The Joseph-form update with masked rows of H: (mean, covariance)."""
+    h = jnp.where(mask[:, None], h, 0.0)
+    gain = upper_solve(s_factor, lower_solve(s_factor, product(h, covariance))).T
+    left = jnp.eye(mean.shape[0], dtype=mean.dtype) - product(gain, h)
+    both = mask[:, None] & mask[None, :]
+    noise = product(product(gain, jnp.where(both, r, 0.0)), gain.T)
+    new = symmetric(product(product(left, covariance), left.T) + noise)
+    return mean + gain @ jnp.where(mask, error, 0.0), new
+
+
+def _diffuse_scalar(carry, row):
+    """One scalar observation of the exact diffuse filter (Durbin & Koopman 2012, section 6.4)."""
+    m, p, d = carry
+    h, y, r, seen = row
+    error = y - h @ m
+    finite, infinite = h @ p @ h + r, h @ d @ h
+    diffuse = infinite > 1e-9 * jnp.maximum(jnp.max(jnp.abs(d)), 1e-300) * (h @ h)
+    diffuse = diffuse & (jnp.max(jnp.abs(d)) > 1e-12)
+    big = jnp.where(diffuse, infinite, 1.0)
+    k0 = d @ h / big
+    f = jnp.where(finite > 0, finite, 1.0)
+    gain = p @ h / f
+    when_diffuse = (
+        m + k0 * error,
+        symmetric(p + jnp.outer(k0, k0) * finite - jnp.outer(k0, p @ h) - jnp.outer(p @ h, k0)),
+        symmetric(d - jnp.outer(k0, k0) * infinite),
+    )
+    usual = (m + gain * error, symmetric(p - jnp.outer(gain, gain) * f), d)
+    new = choose(seen, choose(diffuse, when_diffuse, usual), carry)
+    term = jnp.where(seen & ~diffuse, -0.5 * (LOG_2PI + jnp.log(f) + error**2 / f), 0.0)
+    return new, term
+
+
+class Kalman(AbstractAlgorithm):
+    """The exact filter of a linear-Gaussian model (Kalman 1960, doi:10.1115/1.3662552), in Joseph form.
+
+    Needs `LinearSDE` or `LinearDiscrete` and `LinearGaussianObservation`; anything else is refused with TypeError. With a
+    `Diffuse` start it is the exact diffuse filter: a datum spent on a diffuse direction adds 0 to the evidence (R must then
+    be diagonal). The evidence is exact.
+    """
+
+    def init(self, problem, *, key=None):
+        """The initial law."""
+        model = problem.resolve()
+        if not isinstance(model.transition, AbstractLinearTransition):
+            name = type(model.transition).__name__
+            raise TypeError(f"transition: Kalman needs a linear one, got {name}; use ExtendedKalman")
+        if not isinstance(model.observation, LinearGaussianObservation):
+            name = type(model.observation).__name__
+            raise TypeError(f"observation: Kalman needs LinearGaussianObservation, got {name}; use ExtendedKalman")
+        return strong(starting_gaussian(model.initial))
+
+    def predict(self, problem, belief, time, inputs=None, *, key=None):
+        """A m + b, A P A' + Q."""
+        a, b, q = problem.resolve().transition.discretise(origin_of(belief.time, time), time, inputs)
+        mean = product(a, belief.mean[:, None])[:, 0] + b
+        covariance = symmetric(product(product(a, belief.covariance), a.T) + q)
+        moved = eqx.tree_at(lambda x: (x.mean, x.covariance, x.time), belief, (mean, covariance, time))
+        if isinstance(belief, DiffuseGaussian):
+            moved = eqx.tree_at(lambda x: x.diffuse, moved, symmetric(a @ belief.diffuse @ a.T))
+        return moved
+
+    def update(self, problem, belief, datum, *, key=None):
+        """The correction by a datum."""
+        h, d, r = problem.resolve().observation.linear(datum.time, datum.inputs)
+        if isinstance(belief, DiffuseGaussian):
+            return self._diffuse(belief, h, d, r, datum)
+        return self._proper(belief, h, d, r, datum)
+
+    def _proper(self, belief, h, d, r, datum):
+        mask = observed(datum.value)
+        mean = product(h, belief.mean[:, None])[:, 0] + d
+        s = symmetric(product(product(h, belief.covariance), h.T) + r)
+        error = filled(datum.value, mean) - mean
+        info, factor = gaussian_info(error, s, mask, mean)
+        new = correct(belief.mean, belief.covariance, h, error, factor, mask, r)
+        m, p = choose(mask.any(), new, (belief.mean, belief.covariance))
+        return eqx.tree_at(lambda x: (x.mean, x.covariance), belief, (m, p)), info
+
+    def _diffuse(self, belief, h, d, r, datum):
+        mask = observed(datum.value)
+        mean = h @ belief.mean + d
+        rows = (h, filled(datum.value, mean) - d, jnp.diagonal(r), mask)
+        state = (belief.mean, belief.covariance, belief.diffuse)
+        unknown = jnp.diagonal(h @ belief.diffuse @ h.T) > 0
+        variance = jnp.where(unknown, jnp.inf, jnp.diagonal(h @ belief.covariance @ h.T + r))
+        (m, p, diffuse), terms = jax.lax.scan(_diffuse_scalar, state, rows)
+        evidence = jnp.sum(terms)
+        pit = jnp.where(mask, jax.scipy.special.ndtr((rows[1] + d - mean) / jnp.sqrt(variance)), jnp.nan)
+        flags = (NOT_FINITE * ~jnp.isfinite(evidence)).astype(jnp.int32)
+        info = Info(evidence, (mean, variance), pit, jnp.full((), jnp.nan, mean.dtype), flags)
+        return DiffuseGaussian(m, p, diffuse, belief.time), info

@@ -1,0 +1,167 @@
+"""State and parameters filtered as one vector."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from filterlearn.beliefs.joint import JointBelief
+from filterlearn.filters.kalman import Kalman
+from filterlearn.models.base import (
+    AbstractGaussianObservation,
+    AbstractGaussianTransition,
+    AbstractObservation,
+    AbstractTransition,
+    Initial,
+    StateSpaceModel,
+    starting_gaussian,
+    starting_sample,
+)
+from filterlearn.models.family import ModelFamily
+from filterlearn.models.observations.base import AbstractMaskedGaussian
+from filterlearn.protocol import AbstractAlgorithm
+
+
+class _Parts:
+    """How a stacked vector (x, theta) is taken apart."""
+
+    def model(self, z):
+        return self.family(z[-self.family.size :]).resolve()
+
+    def state(self, z):
+        return z[: -self.family.size]
+
+
+class _Moved(_Parts, AbstractTransition):
+    """Any transition with the parameters' own motion beside it."""
+
+    family: ModelFamily
+
+    def noise_shape(self, x, u=None):
+        inner = self.model(x).transition.noise_shape(self.state(x), u)
+        return (math.prod(inner) + self.family.size,)
+
+    def push(self, x, t0, t1, u, noise):
+        p = self.family.size
+        y, theta = self.state(x), x[-p:]
+        transition = self.model(x).transition
+        moved = transition.push(y, t0, t1, u, noise[:-p].reshape(transition.noise_shape(y, u)))
+        mean, sd = self.family.motion(theta, t1 - t0)
+        return jnp.concatenate([moved, mean + sd * noise[-p:]])
+
+
+class _GaussianMoved(_Parts, AbstractGaussianTransition):
+    """A Gaussian transition with the parameters' own motion beside it."""
+
+    family: ModelFamily
+    substeps: int = eqx.field(static=True)
+    push = _Moved.push
+    noise_shape = _Moved.noise_shape
+
+    def moments(self, x, t0, t1, u=None):
+        mean, factor = self.model(x).transition.moments(self.state(x), t0, t1, u)
+        centre, sd = self.family.motion(x[-self.family.size :], t1 - t0)
+        return jnp.concatenate([mean, centre]), jax.scipy.linalg.block_diag(factor, jnp.diag(sd))
+
+
+class _Seen(_Parts, AbstractObservation):
+    """The observation of the state inside a stacked vector."""
+
+    family: ModelFamily
+
+    def log_prob(self, y, x, t, u=None):
+        return self.model(x).observation.log_prob(y, self.state(x), t, u)
+
+    def sample(self, x, t, u=None, *, key):
+        return self.model(x).observation.sample(self.state(x), t, u, key=key)
+
+    def predicted(self, x, t, u=None):
+        return self.model(x).observation.predicted(self.state(x), t, u)
+
+    def cdf(self, y, x, t, u=None):
+        return self.model(x).observation.cdf(y, self.state(x), t, u)
+
+
+class _GaussianSeen(_Parts, AbstractMaskedGaussian):
+    """A Gaussian observation of the state inside a stacked vector."""
+
+    family: ModelFamily
+
+    def moments(self, x, t, u=None):
+        return self.model(x).observation.moments(self.state(x), t, u)
+
+
+class _Start(eqx.Module):
+    """Parameters from their prior, the state from the model that they make; the moments to first order."""
+
+    family: ModelFamily
+
+    def _state(self, theta):
+        return starting_gaussian(self.family(theta).resolve().initial)
+
+    def sample(self, key, shape):
+        """Draws of (x, theta)."""
+        first, second = jax.random.split(key)
+        thetas = self.family.sample_prior(*shape, key=first)
+
+        def one(theta, k):
+            return starting_sample(self.family(theta).resolve().initial, 1, k)[0][0]
+
+        return jnp.concatenate([jax.vmap(one)(thetas, jax.random.split(second, *shape)), thetas], axis=1)
+
+    @property
+    def mean(self):
+        """Means at the prior's median."""
+        return jnp.concatenate([self._state(self.family.median).mean, self.family.median])
+
+    @property
+    def covariance_matrix(self):
+        """Cross-covariance through the slope of the initial mean."""
+        centre, variance = self.family.median, self.family.sd**2
+        slope = jax.jacfwd(lambda theta: self._state(theta).mean)(centre)
+        cross = slope * variance
+        state = self._state(centre).covariance + cross @ slope.T
+        return jnp.block([[state, cross], [cross.T, jnp.diag(variance)]])
+
+
+def stacked(family: ModelFamily) -> StateSpaceModel:
+    """The state-space model of (x, theta)."""
+    if not isinstance(family, ModelFamily):
+        raise TypeError(f"problem: a learner needs a ModelFamily, got {type(family).__name__}")
+    model = family(family.median).resolve()
+    gaussian = isinstance(model.transition, AbstractGaussianTransition)
+    transition = _GaussianMoved(family=family, substeps=model.transition.substeps) if gaussian else _Moved(family)
+    seen = _GaussianSeen(family) if isinstance(model.observation, AbstractGaussianObservation) else _Seen(family)
+    return StateSpaceModel(Initial(_Start(family), model.initial.time), transition, seen)
+
+
+class Joint(AbstractAlgorithm):
+    """The filter inside, on the state and the parameters as one vector; the parameters move by their own laws.
+
+    Extended: linearised, biased. Ensemble: Gaussian update. Particle: consistent for moving parameters; static ones
+    degenerate with time, give them a motion or use `Nested`. `Kalman` is refused: the stacked model is not linear.
+    """
+
+    filter: AbstractAlgorithm
+
+    def __check_init__(self):
+        if isinstance(self.filter, Kalman) or not isinstance(self.filter, AbstractAlgorithm):
+            name = type(self.filter).__name__
+            raise TypeError(f"filter: ExtendedKalman, EnsembleKalman or ParticleFilter is needed, got {name}")
+
+    def _wrap(self, problem, belief):
+        return JointBelief(belief, belief.mean.shape[0] - problem.size)
+
+    def init(self, problem, *, key=None):
+        """Prior parameters and the state that they start from."""
+        return self._wrap(problem, self.filter.init(stacked(problem), key=key))
+
+    def predict(self, problem, belief, time, inputs=None, *, key=None):
+        """Both moved."""
+        return self._wrap(problem, self.filter.predict(stacked(problem), belief.stacked, time, inputs, key=key))
+
+    def update(self, problem, belief, datum, *, key=None):
+        """Both corrected."""
+        new, info = self.filter.update(stacked(problem), belief.stacked, datum, key=key)
+        return self._wrap(problem, new), info

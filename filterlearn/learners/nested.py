@@ -1,0 +1,133 @@
+"""Parameter particles, each with a filter of its own inside."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from filterlearn.beliefs.joint import NestedBelief
+from filterlearn.beliefs.particles import Particles, weighted_covariance
+from filterlearn.models.family import ModelFamily
+from filterlearn.numerics.densities import effective_size, normalise
+from filterlearn.numerics.masking import choose, observed
+from filterlearn.numerics.small import semidefinite_factor
+from filterlearn.protocol import COLLAPSED, AbstractAlgorithm, Info, needed, strong
+from filterlearn.resamplers.systematic import Systematic
+
+
+class AbstractMove(eqx.Module):
+    """What keeps the parameter particles apart after they were resampled."""
+
+    @abc.abstractmethod
+    def move(self, thetas, log_weights, index, prior_sd, *, key):
+        """New thetas `(M, p)` for the ancestors `index`, given the weighted sample before resampling."""
+
+
+class Jitter(AbstractMove):
+    """Adds scale x prior sd x N(0, I): keeps static parameters alive at the price of a bias of that order (Crisan & Miguez
+    2018, doi:10.3150/17-BEJ954)."""
+
+    scale: Any = 0.05
+
+    def move(self, thetas, log_weights, index, prior_sd, *, key):
+        """The ancestors plus noise."""
+        return thetas[index] + self.scale * prior_sd * jax.random.normal(key, thetas.shape, thetas.dtype)
+
+
+class LiuWest(AbstractMove):
+    """Shrinks to the mean and adds noise, so that mean and covariance stay: a = (3 d - 1) / (2 d) for a discount d (Liu &
+    West 2001, doi:10.1007/978-1-4757-3437-9_10). `floor`, in prior sds, is the least noise in each direction: without it the
+    spread of static parameters freezes."""
+
+    discount: Any = 0.98
+    floor: Any = 0.0
+
+    def move(self, thetas, log_weights, index, prior_sd, *, key):
+        """a theta + (1 - a) mean + sqrt(1 - a^2) L z."""
+        a = (3 * self.discount - 1) / (2 * self.discount)
+        weights = jnp.exp(log_weights)
+        factor = jnp.sqrt(1 - a**2) * semidefinite_factor(weighted_covariance(thetas, weights))
+        noise = jax.random.normal(key, (2, *thetas.shape), thetas.dtype)
+        low = self.floor * prior_sd
+        lacking = jnp.sqrt(jnp.maximum(low**2 - jnp.sum(factor**2, axis=1), 0.0))
+        return a * thetas[index] + (1 - a) * (weights @ thetas) + noise[0] @ factor.T + lacking * noise[1]
+
+
+class Nested(AbstractAlgorithm):
+    """`size` parameter particles, each carrying the belief of the filter inside; weighted by that filter's evidence and
+    resampled below `threshold` of full effective size.
+
+    With moving parameters and an exact filter inside: consistent as size grows (a Rao-Blackwellised particle filter). For
+    static parameters `move` keeps the particles apart and biases their spread: `Jitter` or `LiuWest`; with neither (None)
+    they degenerate. The evidence increment estimates log p(y_k | y_1..k-1).
+    """
+
+    filter: AbstractAlgorithm
+    size: int = eqx.field(static=True)
+    move: AbstractMove | None = LiuWest(0.98, 0.02)
+    threshold: Any = 0.5
+
+    def __check_init__(self):
+        if not isinstance(self.size, int) or self.size < 2:
+            raise ValueError(f"size: a whole number of at least 2 is needed, got {self.size!r}")
+        if not isinstance(self.filter, AbstractAlgorithm):
+            raise TypeError(f"filter: an algorithm is needed, got {type(self.filter).__name__}")
+
+    def init(self, problem, *, key=None):
+        """Parameters from the prior, and the filter's start under each."""
+        if not isinstance(problem, ModelFamily):
+            raise TypeError(f"problem: a learner needs a ModelFamily, got {type(problem).__name__}")
+        first, second = jax.random.split(needed(key))
+        thetas = problem.sample_prior(self.size, key=first)
+        inner = jax.vmap(lambda th, k: strong(self.filter.init(problem(th), key=k)))(
+            thetas, jax.random.split(second, self.size)
+        )
+        time = inner.time[0]
+        return strong(NestedBelief(Particles(thetas, jnp.full(self.size, -jnp.log(self.size)), time), inner, time))
+
+    def predict(self, problem, belief, time, inputs=None, *, key=None):
+        """Parameters moved by their laws, then each filter's prediction."""
+        first, second = jax.random.split(needed(key))
+        gap = time - jnp.where(jnp.isinf(belief.time), time, belief.time)
+        thetas = belief.parameters.points
+        mean, sd = jax.vmap(lambda th: problem.motion(th, gap))(thetas)
+        thetas = mean + sd * jax.random.normal(first, thetas.shape, thetas.dtype)
+        inner = jax.vmap(lambda th, b, k: self.filter.predict(problem(th), b, time, inputs, key=k))(
+            thetas, belief.inner, jax.random.split(second, self.size)
+        )
+        return NestedBelief(Particles(thetas, belief.parameters.log_weights, time), inner, time)
+
+    def update(self, problem, belief, datum, *, key=None):
+        """Each filter's update; its evidence weighs its parameters."""
+        first, second, third = jax.random.split(needed(key), 3)
+        thetas, prior = belief.parameters.points, belief.parameters.log_weights
+        inner, infos = jax.vmap(lambda th, b, k: self.filter.update(problem(th), b, datum, key=k))(
+            thetas, belief.inner, jax.random.split(first, self.size)
+        )
+        evidence = jnp.where(jnp.isnan(infos.log_evidence), -jnp.inf, infos.log_evidence)
+        weights, total = normalise(prior + evidence)
+        size = effective_size(weights)
+        index = Systematic().ancestors(weights, key=second)
+
+        def renewed():
+            kept = jax.tree.map(lambda leaf: leaf[index], inner)
+            moved = thetas[index] if self.move is None else self.move.move(thetas, weights, index, problem.sd, key=third)
+            return moved, jnp.full_like(weights, -jnp.log(self.size)), kept
+
+        new = jax.lax.cond(size < self.threshold * self.size, renewed, lambda: (thetas, weights, inner))
+        seen = observed(datum.value).any()
+        thetas, weights, inner = choose(seen, new, (thetas, prior, belief.inner))
+        time = belief.time
+        info = _mixed(infos, jnp.exp(prior), jnp.where(seen, total, 0.0), size)
+        return NestedBelief(Particles(thetas, weights, time), inner, time), info
+
+
+def _mixed(infos, weights, evidence, size):
+    """Info of the mixture over the parameters."""
+    means, variances = infos.predicted
+    mean = weights @ means
+    variance = weights @ (variances + (means - mean) ** 2)
+    flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence), jnp.int32)
+    return Info(evidence, (mean, variance), weights @ infos.pit, size, flags)

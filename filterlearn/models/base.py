@@ -1,0 +1,173 @@
+"""The laws a model is made of, and the model."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from filterlearn.beliefs.base import start_time
+from filterlearn.beliefs.gaussian import DiffuseGaussian, Gaussian
+
+
+def value_at(given, t, u):
+    """An array argument, or the value of a function of (t, u)."""
+    return given(t, u) if callable(given) else given
+
+
+def arrays(given, dtype=None):
+    """Numbers and lists as arrays; functions and None as they are."""
+    if given is None or callable(given):
+        return given
+    array = jnp.asarray(given)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(dtype or float)
+
+
+class AbstractTransition(eqx.Module):
+    """The law of x(t1) given x(t0). Equal times are the identity."""
+
+    @abc.abstractmethod
+    def noise_shape(self, x, u=None) -> tuple[int, ...]:
+        """Shape of the standard normals that one interval takes, for a state like `x`."""
+
+    @abc.abstractmethod
+    def push(self, x, t0, t1, u, noise) -> Float[Array, "n"]:
+        """x(t1) from x(t0) and the noise."""
+
+    def sample(self, x, t0, t1, u=None, *, key) -> Float[Array, "n"]:
+        """One draw of x(t1)."""
+        return self.sample_many(x[None], t0, t1, u, key=key)[0]
+
+    def sample_many(self, xs, t0, t1, u=None, *, key) -> Float[Array, "N n"]:
+        """One draw of x(t1) for each row of `xs`."""
+        noise = jax.random.normal(key, (xs.shape[0], *self.noise_shape(xs[0], u)), xs.dtype)
+        return jax.vmap(lambda x, e: self.push(x, t0, t1, u, e))(xs, noise)
+
+
+class AbstractGaussianTransition(AbstractTransition):
+    """A transition whose substeps have a Gaussian law, or are matched to one in mean and covariance."""
+
+    substeps: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def moments(self, x, t0, t1, u=None) -> tuple[Float[Array, "n"], Float[Array, "n k"]]:
+        """Mean and a factor L (covariance L L') of one substep from t0 to t1."""
+
+
+class AbstractLinearTransition(AbstractGaussianTransition):
+    """x(t1) = A x(t0) + b + N(0, Q), exactly."""
+
+    @abc.abstractmethod
+    def discretise(self, t0, t1, u=None):
+        """(A, b, Q) for the gap; (I, 0, 0) at equal times."""
+
+
+class AbstractObservation(eqx.Module):
+    """The law of a datum given the state."""
+
+    @abc.abstractmethod
+    def log_prob(self, y, x, t, u=None) -> Float[Array, ""]:
+        """log p(y | x); NaN entries of y are left out."""
+
+    @abc.abstractmethod
+    def sample(self, x, t, u=None, *, key) -> Float[Array, "m"]:
+        """One draw of y."""
+
+    def predicted(self, x, t, u=None):
+        """Mean and variance of y given x, `(m,)` each; NaN where the law does not tell them."""
+        y = jax.eval_shape(lambda k: self.sample(x, t, u, key=k), jax.random.key(0))
+        unknown = jnp.full(y.shape, jnp.nan, x.dtype)
+        return unknown, unknown
+
+    def cdf(self, y, x, t, u=None):
+        """P(Y <= y | x) for each entry, `(m,)`; NaN where the law does not tell it."""
+        return jnp.full(y.shape, jnp.nan, x.dtype)
+
+
+class AbstractGaussianObservation(AbstractObservation):
+    """y ~ N(mean(x), covariance(x))."""
+
+    @abc.abstractmethod
+    def moments(self, x, t, u=None):
+        """Mean `(m,)` and covariance `(m, m)` of y given x."""
+
+    def innovation(self, y, mean):
+        """y - mean, unless the observation has another difference (angles)."""
+        return y - mean
+
+
+class Initial(eqx.Module):
+    """Any numpyro law of the state at `time` (None: at the first datum)."""
+
+    distribution: Any
+    time: Any = None
+
+    def sample(self, n: int, *, key):
+        """`n` draws `(n, dimension)`."""
+        draws = jnp.asarray(self.distribution.sample(key, (n,)))
+        return draws.reshape(n, -1)
+
+    def moments(self):
+        """Mean and covariance, for Gaussian beliefs."""
+        mean = jnp.atleast_1d(self.distribution.mean)
+        if hasattr(self.distribution, "covariance_matrix"):
+            return mean, self.distribution.covariance_matrix
+        return mean, jnp.diag(jnp.atleast_1d(self.distribution.variance))
+
+
+class Diffuse(eqx.Module):
+    """Nothing is known of the `n` states before the first datum: the exact diffuse start, for `Kalman`."""
+
+    n: int = eqx.field(static=True)
+    time: Any = None
+
+
+class StateSpaceModel(eqx.Module):
+    """x(t0) ~ initial; x moves by the transition; y given x by the observation.
+
+    >>> import filterlearn as fl
+    >>> level = fl.LinearDiscrete([[1.0]], [[1.0]])
+    >>> model = fl.StateSpaceModel(fl.Gaussian([0.0], 1.0), level, fl.LinearGaussianObservation([[1.0]], [[1.0]]))
+    """
+
+    initial: Any
+    transition: AbstractTransition
+    observation: AbstractObservation
+
+    def __check_init__(self):
+        for name, kinds in (
+            ("initial", (Gaussian, Initial, Diffuse)),
+            ("transition", AbstractTransition),
+            ("observation", AbstractObservation),
+        ):
+            given = getattr(self, name)
+            if not isinstance(given, kinds):
+                needed = " or ".join(k.__name__ for k in (kinds if isinstance(kinds, tuple) else (kinds,)))
+                raise TypeError(f"{name}: {needed} is needed, got {type(given).__name__}")
+
+    def resolve(self) -> StateSpaceModel:
+        """The model itself (a bound family builds its own)."""
+        return self
+
+
+def starting_gaussian(initial):
+    """The initial law as a Gaussian (or diffuse) belief, by its moments."""
+    if isinstance(initial, Gaussian):
+        return initial
+    if isinstance(initial, Diffuse):
+        zero = jnp.zeros((initial.n, initial.n))
+        return DiffuseGaussian(zero[0], zero, jnp.eye(initial.n), start_time(initial.time, zero.dtype))
+    mean, covariance = initial.moments()
+    return Gaussian(mean, covariance, initial.time)
+
+
+def starting_sample(initial, n, key):
+    """`n` draws of the initial state, and its time."""
+    if isinstance(initial, Diffuse):
+        raise TypeError("initial: a diffuse start has no draws; give a Gaussian, or use Kalman")
+    draws = initial.sample(n, key=key)
+    return draws, start_time(initial.time, draws.dtype)

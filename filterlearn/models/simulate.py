@@ -1,0 +1,30 @@
+"""Draws of the states and observations of a model."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from filterlearn.models.base import starting_sample
+
+
+@eqx.filter_jit
+def _simulate(problem, times, inputs, key):
+    model = problem.resolve()
+    first, rest = jax.random.split(key)
+    x0, t0 = starting_sample(model.initial, 1, first)
+    clock = jnp.where(jnp.isinf(t0), times[0], t0)
+
+    def one(carry, each):
+        x, t, k = carry
+        time, u = each
+        k, move, see = jax.random.split(k, 3)
+        x = model.transition.sample(x, t, time, u, key=move)
+        return (x, time, k), (x, model.observation.sample(x, time, u, key=see))
+
+    return jax.lax.scan(one, (x0[0], clock, rest), (times, inputs))[1]
+
+
+def simulate(model, times, *, inputs=None, key):
+    """States `(T, n)` and observations `(T, m)` at the times, drawn from the model (a StateSpaceModel or `family(theta)`)."""
+    times = jnp.asarray(times, float)
+    return _simulate(model, times, None if inputs is None else jnp.asarray(inputs, float), key)

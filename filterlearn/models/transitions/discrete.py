@@ -1,0 +1,79 @@
+"""Discrete-time transitions: one step for each strictly later time."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from filterlearn.models.base import AbstractGaussianTransition, AbstractLinearTransition, arrays, value_at
+from filterlearn.numerics.small import semidefinite_factor
+
+
+class LinearDiscrete(AbstractLinearTransition):
+    """x' = A x + b + N(0, Q), once for each strictly later time. Each array may be a function of (t, u), at the new time."""
+
+    matrix: Any
+    noise: Any
+    offset: Any
+
+    def __init__(self, matrix, covariance, offset=None):
+        self.matrix, self.noise, self.offset = map(arrays, (matrix, covariance, offset))
+
+    @property
+    def substeps(self) -> int:
+        """One step."""
+        return 1
+
+    def discretise(self, t0, t1, u=None):
+        """(A, b, Q), or (I, 0, 0) at equal times."""
+        a, q, b = (value_at(part, t1, u) for part in (self.matrix, self.noise, self.offset))
+        n = a.shape[0]
+        later = t1 > t0
+        b = jnp.zeros(n, a.dtype) if b is None else b
+        return jnp.where(later, a, jnp.eye(n, dtype=a.dtype)), jnp.where(later, b, 0.0), jnp.where(later, q, 0.0)
+
+    def moments(self, x, t0, t1, u=None):
+        """Mean and factor."""
+        a, b, q = self.discretise(t0, t1, u)
+        return a @ x + b, semidefinite_factor(q)
+
+    def noise_shape(self, x, u=None):
+        """One normal for each state."""
+        return x.shape
+
+    def push(self, x, t0, t1, u, noise):
+        """A draw of the step."""
+        mean, factor = self.moments(x, t0, t1, u)
+        return mean + factor @ noise
+
+
+class Discrete(AbstractGaussianTransition):
+    """x' ~ N(mean(t, x, u), covariance), once for each strictly later time t; the covariance is an array or a function of
+    (t, x, u)."""
+
+    mean: Any
+    covariance: Any
+
+    def __init__(self, mean, covariance):
+        if not callable(mean):
+            raise TypeError(f"mean: a function (t, x, u) is needed, got {type(mean).__name__}")
+        self.mean, self.covariance = mean, arrays(covariance)
+
+    @property
+    def substeps(self) -> int:
+        """One step."""
+        return 1
+
+    def moments(self, x, t0, t1, u=None):
+        """Mean and factor, or (x, 0) at equal times."""
+        q = self.covariance(t1, x, u) if callable(self.covariance) else self.covariance
+        later = t1 > t0
+        return jnp.where(later, self.mean(t1, x, u), x), semidefinite_factor(jnp.where(later, q, 0.0))
+
+    def noise_shape(self, x, u=None):
+        """One normal for each state."""
+        return x.shape
+
+    def push(self, x, t0, t1, u, noise):
+        """A draw of the step."""
+        mean, factor = self.moments(x, t0, t1, u)
+        return mean + factor @ noise

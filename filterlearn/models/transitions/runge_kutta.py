@@ -1,0 +1,33 @@
+"""Fourth-order Runge-Kutta for the drift, with additive noise."""
+
+import equinox as eqx
+
+from filterlearn.models.sde import SDE
+from filterlearn.models.transitions.base import AbstractStepping, checked_steps
+from filterlearn.numerics.small import safe_sqrt
+
+
+class RungeKutta(AbstractStepping):
+    """The classical fourth-order step of the drift plus g sqrt(h) z after it. The noise must be additive: give the
+    diffusion as an array; a function of the state is refused."""
+
+    sde: SDE
+    substeps: int = eqx.field(static=True)
+
+    def __init__(self, sde, *, steps):
+        if callable(sde.diffusion):
+            raise TypeError("diffusion: RungeKutta needs additive noise, a constant array; use EulerMaruyama or Milstein")
+        self.sde, self.substeps = sde, checked_steps(steps)
+
+    def drifted(self, x, t, h, u):
+        """One Runge-Kutta step of the drift."""
+        f = self.sde.drift
+        a = f(t, x, u)
+        b = f(t + h / 2, x + h / 2 * a, u)
+        c = f(t + h / 2, x + h / 2 * b, u)
+        d = f(t + h, x + h * c, u)
+        return x + h / 6 * (a + 2 * b + 2 * c + d)
+
+    def diffuse(self, x, t, h, u, z):
+        """The Runge-Kutta step plus g sqrt(h) z."""
+        return self.drifted(x, t, h, u) + safe_sqrt(h) * self.sde.diffuse(t, x, u, z)

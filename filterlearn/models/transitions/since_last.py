@@ -1,0 +1,72 @@
+"""Integrals since the last datum, beside the state that drives them."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from filterlearn.models.sde import SDE
+from filterlearn.models.transitions.base import AbstractStepping
+from filterlearn.numerics.small import safe_sqrt
+
+
+class SinceLast(AbstractStepping):
+    """Adds z to the state: dz = integrand(t, x, u) dt + noise(t, x, u) dW, with the SDE's own W, reset to 0 after each datum.
+
+    The state becomes (x, z); observations read both: returns of a latent price, leverage, aggregates. At equal times z
+    keeps the value that it had, so that a second sensor reads the same integral. `noise` gives `(k, m)` for the m Brownian
+    motions of the SDE; `integrand` gives `(k,)`.
+    """
+
+    transition: AbstractStepping
+    integrand: Any
+    noise: Any = None
+    size: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        if not isinstance(self.transition, AbstractStepping):
+            raise TypeError(f"transition: a stepping scheme is needed, got {type(self.transition).__name__}")
+
+    @property
+    def sde(self) -> SDE:
+        """The SDE inside; its jumps act on x."""
+        return self.transition.sde
+
+    @property
+    def substeps(self) -> int:
+        """Those of the scheme inside."""
+        return self.transition.substeps
+
+    def drifted(self, x, t, h, u):
+        """Both drifts."""
+        y, z = x[: -self.size], x[-self.size :]
+        return jnp.concatenate([self.transition.drifted(y, t, h, u), z + self.integrand(t, y, u) * h])
+
+    def diffuse(self, x, t, h, u, z):
+        """Both moved by the same normals."""
+        y = x[: -self.size]
+        total = x[-self.size :] + self.integrand(t, y, u) * h
+        if self.noise is not None:
+            total = total + safe_sqrt(h) * self.noise(t, y, u) @ z
+        return jnp.concatenate([self.transition.diffuse(y, t, h, u, z), total])
+
+    def noise_shape(self, x, u=None):
+        """That of the scheme inside."""
+        return self.transition.noise_shape(x[: -self.size], u)
+
+    def brownian(self, x, u):
+        """That of the scheme inside."""
+        return self.transition.brownian(x[: -self.size], u)
+
+    def jump(self, x, t, h, u, noise):
+        """The jumps of x; z has none."""
+        return jnp.concatenate([self.transition.jump(x[: -self.size], t, h, u, noise), jnp.zeros(self.size, x.dtype)])
+
+    def push(self, x, t0, t1, u, noise):
+        """Resets z where time moves on, then steps."""
+        kept = jnp.arange(x.shape[0]) < x.shape[0] - self.size
+        return super().push(jnp.where(kept | (t1 <= t0), x, 0.0), t0, t1, u, noise)
+
+    def moments(self, x, t0, t1, u=None):
+        """Refused: z is reset between data, so Gaussian filters cannot take one substep alone."""
+        raise TypeError("transition: SinceLast has no substep moments; use EnsembleKalman or ParticleFilter")

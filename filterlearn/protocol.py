@@ -1,0 +1,167 @@
+"""The verbs that every algorithm answers, and the drivers written once against them."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from filterlearn.beliefs.base import AbstractBelief
+from filterlearn.data import Dataset, Datum
+
+NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE = 1, 2, 4, 8
+FLAGS = {NOT_FINITE: "not finite", COVARIANCE_LOST: "covariance lost", COLLAPSED: "weights collapsed", LATE: "late"}
+
+
+class Info(eqx.Module):
+    """What one update told.
+
+    `log_evidence` is log p(y_k | y_1..k-1) or its stated estimate; `predicted` the mean and variance `(m,)` each of y_k
+    before it was seen; `pit` the predictive distribution function at y_k `(m,)`, NaN where y_k is missing; `ess` the
+    effective sample size (NaN for Gaussian beliefs); `flags` a sum of 1 not finite, 2 covariance lost, 4 weights or
+    ensemble collapsed, 8 late.
+    """
+
+    log_evidence: Any
+    predicted: Any
+    pit: Any
+    ess: Any
+    flags: Any
+
+
+class AbstractAlgorithm(eqx.Module):
+    """How knowledge is revised: `init`, `predict`, `update`. Frozen, and without a key or a clock of its own."""
+
+    @abc.abstractmethod
+    def init(self, problem, *, key=None) -> AbstractBelief:
+        """The belief before any datum."""
+
+    @abc.abstractmethod
+    def predict(self, problem, belief, time, inputs=None, *, key=None) -> AbstractBelief:
+        """The belief at a later time."""
+
+    @abc.abstractmethod
+    def update(self, problem, belief, datum, *, key=None) -> tuple[AbstractBelief, Info]:
+        """The belief after a datum at the belief's time."""
+
+
+def origin_of(time, now):
+    """Where a prediction starts: a belief with time -inf starts at the datum."""
+    return jnp.where(jnp.isinf(time), now, time)
+
+
+def needed(key):
+    """The key, or an error."""
+    if key is None:
+        raise ValueError("key: this algorithm draws random numbers; give key=jax.random.key(0)")
+    return key
+
+
+def _split(key):
+    return (None, None) if key is None else tuple(jax.random.split(key))
+
+
+def step(algorithm, problem, belief, datum, *, key=None):
+    """Predict to the datum's time, then update: `(belief, Info)`. A datum before the belief's time changes nothing and is
+    flagged late."""
+    first, second = _split(key)
+    late = datum.time < belief.time
+    time = jnp.where(late, belief.time, datum.time)
+    value = jnp.where(late, jnp.nan, datum.value)
+    ahead = algorithm.predict(problem, belief, time, datum.inputs, key=first)
+    after, info = algorithm.update(problem, ahead, Datum(time, value, datum.inputs), key=second)
+    return after, eqx.tree_at(lambda i: i.flags, info, info.flags + LATE * late)
+
+
+class Trajectory(eqx.Module):
+    """Beliefs and Info with time on the first axis, the last belief and the data."""
+
+    saved: Any
+    last: AbstractBelief
+    data: Dataset
+
+    @property
+    def beliefs(self):
+        """The beliefs after each datum."""
+        return self.saved[0]
+
+    @property
+    def info(self) -> Info:
+        """What each update told."""
+        return self.saved[1]
+
+    @property
+    def log_evidence(self):
+        """log p(y_k | y_1..k-1), `(T,)`."""
+        return self.info.log_evidence
+
+
+def _same(before, after):
+    """`after` with the types of `before`, so that the scan carries one type."""
+    return jax.tree.map(lambda a, b: jnp.asarray(b, a.dtype), before, after)
+
+
+def strong(tree):
+    """Leaves without weak types, so that a stream traces once."""
+    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), tree)
+
+
+def scan(algorithm, problem, data, key, save):
+    """The whole series in one `lax.scan`; datum k (from 1) uses fold_in(key, k), the start fold_in(key, 0)."""
+    fold = (lambda k: None) if key is None else (lambda k: jax.random.fold_in(key, k))
+    belief = strong(algorithm.init(problem, key=fold(0)))
+
+    def one(carry, each):
+        k, time, value, inputs = each
+        after, info = step(algorithm, problem, carry, Datum(time, value, inputs), key=fold(k))
+        return _same(carry, after), save(after, info)
+
+    count = jnp.arange(1, len(data) + 1)
+    return jax.lax.scan(one, belief, (count, data.times, data.values, data.inputs))
+
+
+_scan = eqx.filter_jit(scan)
+
+
+def _everything(belief, info):
+    return belief, info
+
+
+def _evidence(belief, info):
+    return info.log_evidence
+
+
+def checked(data) -> Dataset:
+    """A Dataset, or an error that says how to make one."""
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data: a Dataset is needed, got {type(data).__name__}; use Dataset(times, values)")
+    return data
+
+
+def run(algorithm, problem, data, *, key=None, save=None) -> Trajectory:
+    """Filters a series: a `Trajectory` of beliefs and Info, or of what `save(belief, info)` returns.
+
+    Raises FloatingPointError, with the row and time, when a belief stops being finite.
+    """
+    last, saved = _scan(algorithm, problem, checked(data), key, save or _everything)
+    if save is None and not isinstance(last.time, jax.core.Tracer):
+        _raise_on_flags(saved[1].flags, data.times)
+    return Trajectory(saved, last, data)
+
+
+def _raise_on_flags(flags, times):
+    bad = np.flatnonzero(np.asarray(flags) & (NOT_FINITE | COVARIANCE_LOST))
+    if bad.size:
+        k = int(bad[0])
+        words = [word for bit, word in FLAGS.items() if int(flags[k]) & bit]
+        raise FloatingPointError(f"belief: {', '.join(words)} at row {k}, time {float(times[k]):g}")
+
+
+def log_evidence(algorithm, problem, data, *, key=None):
+    """log p(y_1..T), or its estimate; -inf where a parameter breaks the model. Differentiable and vmappable."""
+    total = jnp.sum(_scan(algorithm, problem, checked(data), key, _evidence)[1])
+    return jnp.where(jnp.isfinite(total), total, -jnp.inf)
