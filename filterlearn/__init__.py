@@ -29,13 +29,16 @@ _HOME = {
     "resamplers.systematic": "Systematic",
     "resamplers.adaptive": "Adaptive",
     "resamplers.stop_gradient": "StopGradient",
-    "protocol": "Info Trajectory step run log_evidence",
+    "protocol": "Info Trajectory Forecast step run forecast log_evidence",
     "filters.kalman": "Kalman",
     "filters.extended_kalman": "ExtendedKalman",
     "filters.ensemble_kalman": "EnsembleKalman Perturbed",
     "filters.particle": "ParticleFilter",
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",
+    "diagnostics.results": "to_datatree",
+    "posteriors.fit": "fit NUTS NumPyroNUTS",
+    "streams.session": "Session Report",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_WHERE)  # noqa: PLE0605

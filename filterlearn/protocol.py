@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from filterlearn.beliefs.base import AbstractBelief
+from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.data import Dataset, Datum
 
 NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE = 1, 2, 4, 8
@@ -165,3 +166,40 @@ def log_evidence(algorithm, problem, data, *, key=None):
     """log p(y_1..T), or its estimate; -inf where a parameter breaks the model. Differentiable and vmappable."""
     total = jnp.sum(_scan(algorithm, problem, checked(data), key, _evidence)[1])
     return jnp.where(jnp.isfinite(total), total, -jnp.inf)
+
+
+class Forecast(eqx.Module):
+    """Draws at the forecast times: states `(draws, T, n)` and observations `(draws, T, m)`."""
+
+    states: Any
+    observations: Any
+
+
+def _path(problem, x0, clock, times, inputs, key):
+    """One draw of the states and observations; the parameters of a family stay where they are."""
+    model = problem.resolve()
+
+    def one(carry, each):
+        x, t, k = carry
+        time, u = each
+        k, move, see = jax.random.split(k, 3)
+        x = model.transition.sample(x, t, time, u, key=move)
+        return (x, time, k), (x, model.observation.sample(x, time, u, key=see))
+
+    return jax.lax.scan(one, (x0, clock, key), (times, inputs))[1]
+
+
+@eqx.filter_jit
+def _forecast(problem, belief, times, inputs, key, draws):
+    first, second = jax.random.split(key)
+    keys, clock = jax.random.split(second, draws), origin_of(belief.time, times[0])
+    if isinstance(belief, AbstractJointBelief):
+        states, thetas = belief.sample_both(draws, key=first)
+        return jax.vmap(lambda x, th, k: _path(problem(th), x, clock, times, inputs, k))(states, thetas, keys)
+    return jax.vmap(lambda x, k: _path(problem, x, clock, times, inputs, k))(belief.sample(draws, key=first), keys)
+
+
+def forecast(algorithm, problem, belief, times, *, inputs=None, key, draws: int = 1000) -> Forecast:
+    """Draws of the future under a belief: state and, for a learner, parameter uncertainty; parameters stay where they are."""
+    inputs = None if inputs is None else jnp.asarray(inputs, float)
+    return Forecast(*_forecast(problem, belief, jnp.asarray(times, belief.time.dtype), inputs, key, draws))

@@ -1,5 +1,6 @@
 """Parameters and state known together."""
 
+import abc
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +19,10 @@ class AbstractJointBelief(AbstractBelief):
 
     parameters: eqx.AbstractVar[Any]
     state: eqx.AbstractVar[Any]
+
+    @abc.abstractmethod
+    def sample_both(self, n: int, *, key):
+        """`n` joint draws: states `(n, dimension)` and unconstrained parameters `(n, p)`."""
 
     @property
     def mean(self) -> Float[Array, "n"]:
@@ -72,6 +77,11 @@ class JointBelief(AbstractJointBelief):
         """The state block."""
         return block(self.stacked, slice(0, self.split))
 
+    def sample_both(self, n: int, *, key):
+        """Draws of the stacked vector, split."""
+        draws = self.stacked.sample(n, key=key)
+        return draws[:, : self.split], draws[:, self.split :]
+
 
 class NestedBelief(AbstractJointBelief):
     """Parameter particles `(M, p)`, each with its own belief about the state (leading axis M)."""
@@ -97,3 +107,11 @@ class NestedBelief(AbstractJointBelief):
         mixed = Gaussian(jnp.zeros_like(means[0]), jnp.zeros_like(spread))
         values = (weights @ means, jnp.tensordot(weights, covariances, 1) + spread, self.time)
         return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), mixed, values)
+
+    def sample_both(self, n: int, *, key):
+        """A parameter particle by weight, then a state from its own belief."""
+        first, second = jax.random.split(key)
+        index = jax.random.categorical(first, self.parameters.log_weights, shape=(n,))
+        inner = jax.tree.map(lambda leaf: leaf[index], self.inner)
+        states = jax.vmap(lambda b, k: b.sample(1, key=k)[0])(inner, jax.random.split(second, n))
+        return states, self.parameters.points[index]

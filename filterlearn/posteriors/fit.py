@@ -1,0 +1,118 @@
+"""The posterior of a family's parameters over a whole series, by NUTS over the evidence of a filter."""
+
+import abc
+import warnings
+
+import arviz as az
+import blackjax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from numpyro.infer import MCMC
+from numpyro.infer import NUTS as NumPyroKernel
+
+from filterlearn.diagnostics.results import times_of
+from filterlearn.models.family import ModelFamily
+from filterlearn.models.parameter_dynamics.static import Static
+from filterlearn.protocol import checked, log_evidence, run
+
+
+class AbstractMethod(eqx.Module):
+    """How draws are made from a log-density over the unconstrained vector."""
+
+    @abc.abstractmethod
+    def draw(self, log_density, start, *, key):
+        """(draws `(chains, draws, p)`, sample statistics by name) from the starting points `(chains, p)`."""
+
+
+class NUTS(AbstractMethod):
+    """The no-U-turn sampler of BlackJAX with window adaptation, chains vectorised (Hoffman & Gelman 2014,
+    arXiv:1111.4246). Exact for the evidence that it is given, once converged."""
+
+    warmup: int = eqx.field(static=True, default=500)
+    draws: int = eqx.field(static=True, default=1000)
+    chains: int = eqx.field(static=True, default=4)
+
+    def draw(self, log_density, start, *, key):
+        """Adapts and samples every chain in one compiled call."""
+        kernel = blackjax.nuts.build_kernel()
+
+        def chain(position, k):
+            first, second = jax.random.split(k)
+            adapt = blackjax.window_adaptation(blackjax.nuts, log_density)
+            (state, tuned), _ = adapt.run(first, position, self.warmup)
+
+            def one(s, each):
+                s, info = kernel(each, s, log_density, **tuned)
+                return s, (s.position, info.is_divergent, info.acceptance_rate, info.num_integration_steps)
+
+            return jax.lax.scan(one, state, jax.random.split(second, self.draws))[1]
+
+        out = jax.jit(jax.vmap(chain))(start, jax.random.split(key, self.chains))
+        return out[0], dict(zip(("diverging", "acceptance_rate", "n_steps"), out[1:], strict=True))
+
+
+class NumPyroNUTS(AbstractMethod):
+    """The no-U-turn sampler of NumPyro, chains vectorised (Phan, Pradhan & Jankowiak 2019, arXiv:1912.11554)."""
+
+    warmup: int = eqx.field(static=True, default=500)
+    draws: int = eqx.field(static=True, default=1000)
+    chains: int = eqx.field(static=True, default=4)
+
+    def draw(self, log_density, start, *, key):
+        """One MCMC object for each fit."""
+        kernel = NumPyroKernel(potential_fn=lambda theta: -log_density(theta))
+        sizes = {"num_warmup": self.warmup, "num_samples": self.draws, "num_chains": self.chains}
+        mcmc = MCMC(kernel, chain_method="vectorized", progress_bar=False, **sizes)
+        mcmc.run(key, init_params=start if self.chains > 1 else start[0], extra_fields=("diverging", "accept_prob"))
+        fields = mcmc.get_extra_fields(group_by_chain=True)
+        statistics = {"diverging": fields["diverging"], "acceptance_rate": fields["accept_prob"]}
+        return mcmc.get_samples(group_by_chain=True), statistics
+
+
+def fit(family, data, algorithm, method=None, *, key) -> xr.DataTree:
+    """Draws from p(theta | y_1..T) with the evidence of a plain filter, as one DataTree.
+
+    Groups: `posterior` (constrained, by name), `sample_stats`, `log_likelihood` (y: the one-step terms for each draw and
+    time), `observed_data`. Moving parameters are treated as static, with a warning that names them. A filter that needs a
+    key uses one fixed key for the whole fit. Raises TypeError when `family` is not a ModelFamily.
+    """
+    if not isinstance(family, ModelFamily):
+        raise TypeError(f"family: a ModelFamily is needed, got {type(family).__name__}")
+    data, method = checked(data), NUTS() if method is None else method
+    if moving := [n for n, p in family.parameters.items() if not isinstance(p.dynamics, Static)]:
+        warnings.warn(f"fit treats the moving parameters {moving} as static", stacklevel=2)
+    first, second, third = jax.random.split(key, 3)
+
+    def log_density(theta):
+        total = log_evidence(algorithm, family(theta), data, key=first) + family.log_prior(theta)
+        return jnp.where(jnp.isfinite(total), total, -1e30)
+
+    noise = jax.random.normal(second, (method.chains, family.size))
+    draws, statistics = method.draw(log_density, family.median + 0.5 * family.sd * noise, key=third)
+    return _datatree(family, data, algorithm, draws, statistics, first)
+
+
+def _datatree(family, data, algorithm, draws, statistics, key):
+    @jax.jit
+    def terms(theta):
+        return run(algorithm, family(theta), data, key=key, save=lambda _, info: info.log_evidence).saved
+
+    flat = draws.reshape(-1, draws.shape[-1])
+    likelihood = jax.lax.map(terms, flat, batch_size=64).reshape(*draws.shape[:2], len(data))
+    groups = {
+        "posterior": jax.vmap(jax.vmap(family.constrain))(draws),
+        "sample_stats": statistics,
+        "log_likelihood": {"y": likelihood},
+        "observed_data": {"y": data.values},
+    }
+    groups = {g: {name: np.asarray(v) for name, v in variables.items()} for g, variables in groups.items()}
+    groups["log_likelihood"]["y"] = groups["log_likelihood"]["y"][..., None]
+    dims = {"y": ["time", "sensor"]}
+    sensors = np.arange(data.values.shape[1])
+    if len(sensors) > 1:
+        groups["log_likelihood"]["joint"] = groups["log_likelihood"].pop("y")[..., 0]
+        dims["joint"] = ["time"]
+    return az.from_dict(groups, coords={"time": times_of(data), "sensor": sensors}, dims=dims)
