@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 _TO_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "D": 86400.0, "W": 604800.0}
 
@@ -32,7 +33,7 @@ class Datum(eqx.Module):
 
 def floats(name: str, given) -> np.ndarray:
     """`given` as a float array, or an error that names the argument: strings and ragged lists are refused."""
-    if isinstance(given, jax.core.Tracer):
+    if isinstance(given, Tracer):
         return given
     try:
         array = np.asarray(given)
@@ -108,7 +109,7 @@ class Dataset(eqx.Module):
     unit: str | None = eqx.field(static=True, default=None)
 
     def __init__(self, times, values, inputs=None, *, origin=None, unit=None):
-        if isinstance(values, jax.core.Tracer) or isinstance(times, jax.core.Tracer):
+        if isinstance(values, Tracer) or isinstance(times, Tracer):
             self.times, self.values, self.inputs, self.origin, self.unit = times, values, inputs, origin, unit
             return
         clock, origin, unit = _checked_times(times, origin, unit)
@@ -149,7 +150,11 @@ class Dataset(eqx.Module):
         if rows and (absent := [name for name in [time, *columns] if name not in rows[0]]):
             raise ValueError(f"{absent[0]}: no such column; the file has {list(rows[0])}")
         values = [[number(row[name]) for name in columns] for row in rows]
-        extra = None if inputs is None else [[number(row[n]) for n in ([inputs] if isinstance(inputs, str) else inputs)] for row in rows]
+        extra = (
+            None
+            if inputs is None
+            else [[number(row[n]) for n in ([inputs] if isinstance(inputs, str) else inputs)] for row in rows]
+        )
         return cls(clock([row[time] for row in rows]), values, extra, unit=unit, origin=origin)
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.beliefs.joint import AbstractJointBelief
@@ -149,7 +150,7 @@ def run(algorithm, problem, data, *, key=None, save=None) -> Trajectory:
     Raises FloatingPointError, with the row and time, when a belief stops being finite.
     """
     last, saved = _scan(algorithm, problem, checked(data), key, save or _everything)
-    if save is None and not isinstance(last.time, jax.core.Tracer):
+    if save is None and not isinstance(last.time, Tracer):
         _raise_on_flags(saved[1].flags, data.times)
     return Trajectory(saved, last, data)
 

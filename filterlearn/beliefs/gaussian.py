@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from filterlearn.beliefs.base import AbstractBelief, start_time
@@ -18,7 +19,7 @@ def _square(mean, covariance):
     matrix = matrix * jnp.eye(n, dtype=mean.dtype) if matrix.ndim == 0 else matrix
     if matrix.shape != (n, n):
         raise ValueError(f"covariance: shape {(n, n)} is needed for a mean of length {n}, got {matrix.shape}")
-    if not isinstance(matrix, jax.core.Tracer):
+    if not isinstance(matrix, Tracer):
         check_semidefinite("covariance", np.asarray(matrix))
     return matrix
 

@@ -46,9 +46,7 @@ class AbstractJointBelief(AbstractBelief):
 def block(belief: AbstractBelief, part: slice) -> AbstractBelief:
     """The marginal belief about a block of coordinates."""
     if isinstance(belief, Gaussian):
-        return eqx.tree_at(
-            lambda b: (b.mean, b.covariance), belief, (belief.mean[part], belief.covariance[part, part])
-        )
+        return eqx.tree_at(lambda b: (b.mean, b.covariance), belief, (belief.mean[part], belief.covariance[part, part]))
     if isinstance(belief, Ensemble):
         return Ensemble(belief.members[:, part], belief.time)
     if isinstance(belief, Particles):

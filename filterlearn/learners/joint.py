@@ -26,6 +26,8 @@ from filterlearn.protocol import AbstractAlgorithm
 class _Parts:
     """How a stacked vector (x, theta) is taken apart."""
 
+    family: ModelFamily
+
     def model(self, z):
         return self.family(z[-self.family.size :]).resolve()
 

@@ -73,9 +73,7 @@ class ModelFamily(eqx.Module):
         return tuple(self.parameters)
 
     def _shapes(self):
-        return {
-            name: biject_to(p.prior.support).inverse_shape(p.prior.shape()) for name, p in self.parameters.items()
-        }
+        return {name: biject_to(p.prior.support).inverse_shape(p.prior.shape()) for name, p in self.parameters.items()}
 
     @property
     def size(self) -> int:

@@ -21,18 +21,23 @@ def _callable(given):
 
 
 class CompoundPoisson(eqx.Module):
-    """Jumps with intensity(t, x, u) per unit time and marks mark(t, x, u), a numpyro law of the jump vector.
+    """Jumps with an intensity per unit time and a mark law (numpyro) of the jump vector, constants or functions of (t, x, u).
 
     Both read x(t-). The count in a substep of length h is Poisson(intensity h), drawn by inversion: weak order 1 when the
-    intensity moves. Marks that are drawn must be Normal or Delta (their sum is exact); moment filters take any law with a mean and a variance.
+    intensity moves. Marks that are drawn must be Normal or Delta (their sum is exact); moment filters take any law with a
+    mean and a variance.
     """
 
     intensity: Any
     mark: Any
 
+    def law(self, t, x, u):
+        """The mark law at a state."""
+        return self.mark if isinstance(self.mark, dist.Distribution) else self.mark(t, x, u)
+
     def moments(self, t, x, u):
         """Intensity, mark mean and mark standard deviations."""
-        law = self.mark(t, x, u) if callable(self.mark) else self.mark
+        law = self.law(t, x, u)
         rate = self.intensity(t, x, u) if callable(self.intensity) else jnp.asarray(self.intensity, x.dtype)
         mean = jnp.broadcast_to(law.mean, x.shape)
         return rate, mean, jnp.sqrt(jnp.broadcast_to(law.variance, x.shape))
@@ -79,7 +84,7 @@ class SDE(eqx.Module):
 def check_normal_marks(jumps, t, x, u):
     """Only marks whose sum is known in closed form can be drawn together."""
     for jump in jumps:
-        law = jump.mark(t, x, u) if callable(jump.mark) else jump.mark
+        law = jump.law(t, x, u)
         base = law.base_dist if isinstance(law, dist.Independent) else law
         if not isinstance(base, dist.Normal | dist.Delta):
             raise TypeError(f"mark: a Normal or Delta law is needed to draw jumps, got {type(law).__name__}")

@@ -42,7 +42,7 @@ class NUTS(AbstractMethod):
         def chain(position, k):
             first, second = jax.random.split(k)
             adapt = blackjax.window_adaptation(blackjax.nuts, log_density)
-            (state, tuned), _ = adapt.run(first, position, self.warmup)
+            (state, tuned), _ = adapt.run(first, position, self.warmup)  # ty: ignore[too-many-positional-arguments]
 
             def one(s, each):
                 s, info = kernel(each, s, log_density, **tuned)

@@ -18,6 +18,4 @@ class Adaptive(AbstractResampler):
     def resample(self, log_weights, tree, *, key):
         """The resampler's answer, or the points as they are."""
         low = effective_size(log_weights) < self.threshold * log_weights.shape[0]
-        return jax.lax.cond(
-            low, lambda: self.resampler.resample(log_weights, tree, key=key), lambda: (tree, log_weights)
-        )
+        return jax.lax.cond(low, lambda: self.resampler.resample(log_weights, tree, key=key), lambda: (tree, log_weights))

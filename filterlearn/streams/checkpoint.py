@@ -25,7 +25,7 @@ def save(path, tree, meta: dict) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, header=header, **arrays)
+            np.savez(file, allow_pickle=False, header=header, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -31,7 +31,7 @@ class Report:
     info: Any
 
 
-def named_parameters(family, belief, key, draws: int = 1000) -> dict[str, dict[str, np.ndarray]]:
+def named_parameters(family, belief, key, draws: int = 1000) -> dict[str, dict[str, Any]]:
     """Constrained summaries of a learner's parameters from draws of its belief."""
     thetas = belief.parameters.sample(draws, key=key)
     values = jax.vmap(family.constrain)(thetas)

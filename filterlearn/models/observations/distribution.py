@@ -15,7 +15,11 @@ def _flat(law):
         law = law.base_dist
     if law.event_shape:
         raise TypeError(f"distribution: independent entries are needed, got {type(law).__name__}; use GaussianObservation")
-    return law.expand((1,)) if law.batch_shape == () else law
+    return law
+
+
+def _vector(entry, x):
+    return jnp.atleast_1d(jnp.asarray(entry, x.dtype))
 
 
 class DistributionObservation(AbstractObservation):
@@ -37,14 +41,17 @@ class DistributionObservation(AbstractObservation):
 
     def sample(self, x, t, u=None, *, key):
         """One draw."""
-        return jnp.asarray(_flat(self.distribution(t, x, u)).sample(key), x.dtype)
+        return jnp.atleast_1d(jnp.asarray(_flat(self.distribution(t, x, u)).sample(key), x.dtype))
 
     def predicted(self, x, t, u=None):
         """Mean and variance of the law."""
         law = _flat(self.distribution(t, x, u))
-        return jnp.asarray(law.mean, x.dtype), jnp.asarray(law.variance, x.dtype)
+        return _vector(law.mean, x), _vector(law.variance, x)
 
     def cdf(self, y, x, t, u=None):
-        """P(Y <= y); for counts without randomisation."""
+        """P(Y <= y), for counts without randomisation; NaN for a law that numpyro gives no distribution function."""
         law = _flat(self.distribution(t, x, u))
-        return law.cdf(filled(y, jnp.asarray(law.mean, x.dtype)))
+        try:
+            return law.cdf(filled(y, jnp.broadcast_to(_vector(law.mean, x), y.shape)))
+        except NotImplementedError:
+            return super().cdf(y, x, t, u)

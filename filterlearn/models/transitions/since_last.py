@@ -20,12 +20,13 @@ class SinceLast(AbstractStepping):
 
     transition: AbstractStepping
     integrand: Any
-    noise: Any = None
-    size: int = eqx.field(static=True, default=1)
+    noise: Any
+    size: int = eqx.field(static=True)
 
-    def __check_init__(self):
-        if not isinstance(self.transition, AbstractStepping):
-            raise TypeError(f"transition: a stepping scheme is needed, got {type(self.transition).__name__}")
+    def __init__(self, transition, integrand, noise=None, *, size=1):
+        if not isinstance(transition, AbstractStepping):
+            raise TypeError(f"transition: a stepping scheme is needed, got {type(transition).__name__}")
+        self.transition, self.integrand, self.noise, self.size = transition, integrand, noise, size
 
     @property
     def sde(self) -> SDE:
