@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from filterlearn.numerics.small import symmetric
 
 
-def van_loan(a: Float[Array, "n n"], q: Float[Array, "n n"], b: Float[Array, "n"], h: Float[Array, ""]):
+def van_loan(a: Float[Array, "n n"], q: Float[Array, "n n"], b: Float[Array, "n"], h):
     """exp(A h), the integral of exp(A s) b ds and of exp(A s) Q exp(A' s) ds, s from 0 to h.
 
     Two block exponentials of size 2 n and n + 1; equal times give (I, 0, 0) exactly.

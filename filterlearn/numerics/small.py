@@ -75,7 +75,7 @@ def semidefinite_factor(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return jax.lax.fori_loop(0, n, column, (a, jnp.zeros_like(a)))[1]
 
 
-def safe_sqrt(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+def safe_sqrt(x):
     """The square root with gradient 0, not infinity, at 0."""
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)

@@ -1,0 +1,94 @@
+"""The registries: one row makes an implementation answer to all the laws of its kind."""
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+import filterlearn as fl
+
+MATRIX = jnp.array([[-0.4, 0.3], [-0.2, -0.6]])
+NOISE = jnp.array([[0.5, 0.0], [0.2, 0.4]])
+
+
+def linear_sde():
+    return fl.SDE(lambda t, x, u: MATRIX @ x, NOISE)
+
+
+def jumping_sde():
+    jump = fl.CompoundPoisson(1.5, dist.Normal(jnp.array([0.3, 0.0]), jnp.array([0.2, 0.0])))
+    return fl.SDE(lambda t, x, u: MATRIX @ x, NOISE, jump)
+
+
+TRANSITIONS = {
+    "euler_maruyama": lambda: fl.EulerMaruyama(linear_sde(), steps=3),
+    "euler_maruyama_jumps": lambda: fl.EulerMaruyama(jumping_sde(), steps=1),
+    "milstein": lambda: fl.Milstein(fl.SDE(lambda t, x, u: -x, lambda t, x, u: 0.3 * x), steps=3),
+    "runge_kutta": lambda: fl.RungeKutta(linear_sde(), steps=3),
+    "linear_sde": lambda: fl.LinearSDE(MATRIX, NOISE, jnp.array([0.1, -0.2])),
+    "discrete": lambda: fl.Discrete(lambda t, x, u: jnp.sin(x), 0.1 * jnp.eye(2)),
+    "linear_discrete": lambda: fl.LinearDiscrete(0.9 * jnp.eye(2), 0.1 * jnp.eye(2), jnp.array([0.1, 0.0])),
+    "since_last": lambda: fl.SinceLast(
+        fl.EulerMaruyama(fl.SDE(lambda t, x, u: -x, jnp.array([0.5])), steps=3), lambda t, x, u: x
+    ),
+}
+EXACT = ("linear_sde",)
+
+OBSERVATIONS = {
+    "linear_gaussian": lambda: fl.LinearGaussianObservation([[1.0, 0.5]], [[0.3]], [0.2]),
+    "gaussian": lambda: fl.GaussianObservation(lambda t, x, u: x[:1] ** 2, jnp.array([[0.3]])),
+    "distribution": lambda: fl.DistributionObservation(lambda t, x, u: dist.StudentT(5.0, x[0], 0.5)),
+}
+
+RESAMPLERS = {
+    "multinomial": fl.Multinomial,
+    "systematic": fl.Systematic,
+    "adaptive": lambda: fl.Adaptive(fl.Systematic(), 1.1),
+    "stop_gradient": lambda: fl.StopGradient(fl.Systematic()),
+}
+
+
+def linear_model():
+    """A2: two states, two sensors, irregular times."""
+    observation = fl.LinearGaussianObservation([[1.0, 0.5], [0.0, 1.0]], [[0.3, 0.05], [0.05, 0.2]])
+    start = fl.Gaussian([1.0, -1.0], [[0.5, 0.1], [0.1, 0.4]], time=0.0)
+    return fl.StateSpaceModel(start, fl.LinearSDE(MATRIX, NOISE, jnp.array([0.1, -0.2])), observation)
+
+
+def linear_data(length=150, missing=0.2):
+    """Irregular times, one of them twice, a fifth of the entries missing."""
+    rng = np.random.default_rng(7)
+    times = np.cumsum(rng.uniform(0.05, 0.6, length))
+    times[10] = times[9]
+    values = rng.normal(size=(length, 2))
+    values[rng.uniform(size=values.shape) < missing] = np.nan
+    values[5] = np.nan
+    return fl.Dataset(times, values)
+
+
+FILTERS = {
+    "kalman": fl.Kalman,
+    "extended_kalman": fl.ExtendedKalman,
+    "iterated_extended_kalman": lambda: fl.ExtendedKalman(3),
+    "ensemble_kalman": lambda: fl.EnsembleKalman(500),
+    "particle": lambda: fl.ParticleFilter(500),
+}
+EXACT_FILTERS = ("kalman", "extended_kalman", "iterated_extended_kalman")
+
+
+def regression_family():
+    """A6: y = u'theta + e, theta a random walk."""
+
+    def build(p):
+        still = fl.LinearDiscrete([[0.0]], [[0.0]])
+        seen = fl.GaussianObservation(lambda t, x, u: (u @ p["theta"])[None] + 0 * x, jnp.eye(1))
+        return fl.StateSpaceModel(fl.Gaussian([0.0], 0.0), still, seen)
+
+    return fl.ModelFamily(build, {"theta": fl.Parameter(dist.Normal(jnp.zeros(3), 1.0), fl.RandomWalk(0.1))})
+
+
+LEARNERS = {
+    "joint_extended": (lambda: fl.Joint(fl.ExtendedKalman()), 1.05),
+    "joint_ensemble": (lambda: fl.Joint(fl.EnsembleKalman(100)), 1.5),
+    "joint_particle": (lambda: fl.Joint(fl.ParticleFilter(1000)), 1.5),
+    "nested": (lambda: fl.Nested(fl.ExtendedKalman(), 500, move=None), 1.5),
+}

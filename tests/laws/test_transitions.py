@@ -1,0 +1,63 @@
+"""Laws of transitions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.cases import EXACT, TRANSITIONS
+
+X = jnp.array([0.7, -0.4])
+GAUSSIAN = [name for name in TRANSITIONS if name != "since_last"]
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_equal_times_are_the_identity_with_finite_gradients(name):
+    transition = TRANSITIONS[name]()
+
+    def moved(x):
+        return transition.sample(x, 1.0, 1.0, key=jax.random.key(0))
+
+    np.testing.assert_allclose(moved(X), X, rtol=0, atol=1e-15)
+    assert np.isfinite(jax.jacrev(moved)(X)).all()
+
+
+@pytest.mark.parametrize("name", GAUSSIAN)
+def test_moments_of_one_substep_match_samples(name):
+    transition = TRANSITIONS[name]()
+    gap = 0.3 / transition.substeps
+    single = transition if transition.substeps == 1 else type(transition)(transition.sde, steps=1)
+    mean, factor = transition.moments(X, jnp.asarray(1.0), jnp.asarray(1.0 + gap))
+    draws = single.sample_many(jnp.tile(X, (100_000, 1)), jnp.asarray(1.0), jnp.asarray(1.0 + gap), key=jax.random.key(1))
+    covariance = factor @ factor.T
+    sd = jnp.sqrt(jnp.diagonal(covariance))
+    assert (jnp.abs(draws.mean(0) - mean) <= 5 * sd / np.sqrt(100_000) + 1e-12).all()
+    # Milstein's quadratic term adds h^2 / 2 of g g' squared: below two per cent of the variance at this gap
+    spread = (draws - mean)[:, :, None] * (draws - mean)[:, None, :]
+    slack = 5 * spread.std(0) / np.sqrt(100_000) + (0.02 * covariance if name == "milstein" else 1e-12)
+    # counts of jumps are matched to order h: the exact variance of a compound Poisson sum is the one matched
+    assert (jnp.abs(spread.mean(0) - covariance) <= slack).all()
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_chapman_kolmogorov(name):
+    transition = TRANSITIONS[name]()
+    a, b, q = transition.discretise(0.0, 0.9)
+    a1, b1, q1 = transition.discretise(0.0, 0.2)
+    a2, b2, q2 = transition.discretise(0.2, 0.9)
+    np.testing.assert_allclose(a, a2 @ a1, atol=1e-14)
+    np.testing.assert_allclose(b, a2 @ b1 + b2, atol=1e-14)
+    np.testing.assert_allclose(q, a2 @ q1 @ a2.T + q2, atol=1e-14)
+
+
+def test_ito_mean_and_scheme_variance():
+    """A3: dx = .8 x dW has mean 1 (Stratonovich would give 1.377), and each scheme's own variance at t = 1."""
+    import filterlearn as fl
+
+    sde = fl.SDE(lambda t, x, u: 0 * x, lambda t, x, u: 0.8 * x)
+    h, n = 1 / 16, 200_000
+    for scheme, growth in ((fl.EulerMaruyama, 1 + 0.64 * h), (fl.Milstein, 1 + 0.64 * h + 0.2048 * h**2)):
+        draws = scheme(sde, steps=16).sample_many(jnp.ones((n, 1)), 0.0, 1.0, key=jax.random.key(3))[:, 0]
+        assert abs(draws.mean() - 1) < 5 * draws.std() / np.sqrt(n)
+        square = draws**2
+        assert abs(square.mean() - growth**16) < 5 * square.std() / np.sqrt(n)

@@ -1,0 +1,74 @@
+"""Every wrong input is refused in one line that names the argument."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import filterlearn as fl
+from tests.cases import linear_model, linear_sde, regression_family
+
+NAN, INF = float("nan"), float("inf")
+WRONG = {
+    "unequal lengths": (lambda: fl.Dataset([1, 2], [1.0]), "values: 2 rows"),
+    "decreasing times": (lambda: fl.Dataset([2, 1], [1.0, 2.0]), "times: decreasing at row 1"),
+    "non-finite times": (lambda: fl.Dataset([1, NAN], [1.0, 2.0]), "times: not finite at row 1"),
+    "infinite value": (lambda: fl.Dataset([1, 2], [1.0, INF]), "values: infinite at row 1"),
+    "no rows": (lambda: fl.Dataset([], []), "times: no rows"),
+    "strings": (lambda: fl.Dataset([1, 2], ["a", "b"]), "values: numbers are needed"),
+    "ragged": (lambda: fl.Dataset([1, 2], [[1.0], [1.0, 2.0]]), "values: the rows have unequal lengths"),
+    "dimension": (lambda: fl.Dataset([1, 2], np.zeros((2, 2, 2))), "values: shape"),
+    "inputs": (lambda: fl.Dataset([1, 2], [1.0, 2.0], [1.0]), "inputs: 2 rows"),
+    "not semidefinite": (lambda: fl.Gaussian([0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]]), "covariance: not positive"),
+    "not symmetric": (lambda: fl.Gaussian([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]]), "covariance: not symmetric"),
+    "steps": (lambda: fl.EulerMaruyama(linear_sde(), steps=0), "steps:"),
+    "state noise": (lambda: fl.RungeKutta(fl.SDE(lambda t, x, u: x, lambda t, x, u: x), steps=1), "diffusion:"),
+    "size": (lambda: fl.ParticleFilter(1), "size:"),
+    "prior": (lambda: fl.Parameter(1.0), "prior:"),
+    "family as model": (lambda: fl.Kalman().init(regression_family()), "problem:"),
+    "model as family": (lambda: fl.Joint(fl.ExtendedKalman()).init(linear_model()), "problem:|parameter 'family'"),
+    "kalman inside joint": (lambda: fl.Joint(fl.Kalman()), "filter:"),
+    "no key": (lambda: fl.ParticleFilter(10).init(linear_model()), "key:"),
+    "transition": (lambda: fl.StateSpaceModel(fl.Gaussian([0.0], 1.0), 3, 4), "transition"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_refused_by_name(name):
+    make, words = WRONG[name]
+    with pytest.raises((ValueError, TypeError), match=words.replace("(", r"\(")) as caught:
+        make()
+    if "Type-check" not in str(caught.value):  # jaxtyping, on in tests, sometimes speaks before the library does
+        assert "\n" not in str(caught.value)
+
+
+def test_a_session_refuses_and_keeps_its_belief():
+    session = fl.Session(fl.Kalman(), linear_model(), key=jax.random.key(0))
+    before = session.observe(1.0, [0.0, 0.1]).mean
+    for time, value, words in ((2.0, [INF, 0.0], "value"), (NAN, [0.0, 0.0], "time"), ("noon", [0.0, 0.0], "time")):
+        with pytest.raises((ValueError, TypeError), match=words):
+            session.observe(time, value)
+    np.testing.assert_array_equal(session.belief.mean, before)
+    assert session.count == 1
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_leaf(tmp_path):
+    fl.Session(fl.Kalman(), linear_model(), key=jax.random.key(0)).save(tmp_path / "a.npz")
+    other = fl.StateSpaceModel(
+        fl.Gaussian([0.0], 1.0), fl.LinearDiscrete([[1.0]], [[1.0]]), fl.LinearGaussianObservation([[1.0]], [[1.0]])
+    )
+    with pytest.raises(ValueError, match="mean"):
+        fl.Session.load(tmp_path / "a.npz", fl.Kalman(), other)
+
+
+def test_parameters_round_trip():
+    """Sorted names, C order, a simplex among them."""
+    simplex = fl.Parameter(dist.Dirichlet(jnp.ones(3)))
+    family = fl.ModelFamily(lambda p: None, {"z": fl.Parameter(dist.HalfNormal(1.0)), "a": simplex})
+    values = {"z": jnp.asarray(0.7), "a": jnp.array([0.2, 0.3, 0.5])}
+    back = family.constrain(family.unconstrain(values))
+    assert family.names == ("a", "z")
+    assert family.size == 3
+    np.testing.assert_allclose(back["a"], values["a"], atol=1e-12)
+    np.testing.assert_allclose(back["z"], values["z"], atol=1e-12)
