@@ -88,8 +88,18 @@ class Trajectory(eqx.Module):
 
     @property
     def beliefs(self):
-        """The beliefs after each datum."""
+        """The beliefs after each datum, stacked; `.mean` and `.covariance` take their moments one by one."""
         return self.saved[0]
+
+    @property
+    def mean(self):
+        """Means of the beliefs, `(T, n)`."""
+        return jax.lax.map(lambda belief: belief.mean, self.beliefs)
+
+    @property
+    def covariance(self):
+        """Covariances of the beliefs, `(T, n, n)`."""
+        return jax.lax.map(lambda belief: belief.covariance, self.beliefs)
 
     @property
     def info(self) -> Info:

@@ -15,7 +15,7 @@ def linear_sde():
 
 
 def jumping_sde():
-    jump = fl.CompoundPoisson(1.5, dist.Normal(jnp.array([0.3, 0.0]), jnp.array([0.2, 0.0])))
+    jump = fl.CompoundPoisson(1.5, dist.Normal(jnp.array([0.3, 0.0]), jnp.array([0.2, 0.0]), validate_args=False))
     return fl.SDE(lambda t, x, u: MATRIX @ x, NOISE, jump)
 
 
@@ -70,7 +70,7 @@ FILTERS = {
     "extended_kalman": fl.ExtendedKalman,
     "iterated_extended_kalman": lambda: fl.ExtendedKalman(3),
     "ensemble_kalman": lambda: fl.EnsembleKalman(500),
-    "particle": lambda: fl.ParticleFilter(500),
+    "particle": lambda: fl.ParticleFilter(2000),
 }
 EXACT_FILTERS = ("kalman", "extended_kalman", "iterated_extended_kalman")
 

@@ -25,7 +25,7 @@ class CompoundPoisson(eqx.Module):
 
     Both read x(t-). The count in a substep of length h is Poisson(intensity h), drawn by inversion: weak order 1 when the
     intensity moves. Marks that are drawn must be Normal or Delta (their sum is exact); moment filters take any law with a
-    mean and a variance.
+    mean and a variance. A state that does not jump has mean 0 and scale 0: `Normal(mean, scale, validate_args=False)`.
     """
 
     intensity: Any

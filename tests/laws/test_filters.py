@@ -17,8 +17,8 @@ def test_equals_the_dense_gaussian(name):
     model, data = linear_model(), linear_data()
     mean, covariance, evidence = dense_filter(model, data)
     out = fl.run(FILTERS[name](), model, data)
-    np.testing.assert_allclose(out.beliefs.mean, mean, atol=1e-9)
-    np.testing.assert_allclose(out.beliefs.covariance, covariance, atol=1e-9)
+    np.testing.assert_allclose(out.mean, mean, atol=1e-9)
+    np.testing.assert_allclose(out.covariance, covariance, atol=1e-9)
     np.testing.assert_allclose(out.log_evidence, evidence, atol=1e-9)
 
 
@@ -30,7 +30,8 @@ def test_sampling_filters_are_near_the_dense_gaussian(name):
     save = lambda belief, info: (belief.mean, info.log_evidence)  # noqa: E731
     means, terms = jax.vmap(lambda k: fl.run(FILTERS[name](), model, data, key=k, save=save).saved)(keys)
     # averages over 40 keys within five standard errors, plus the bias of order 1/N (500)
-    assert (np.abs(means.mean(0) - mean) < 5 * means.std(0) / np.sqrt(40) + 0.01).all()
+    excess = np.abs(means.mean(0) - mean) - 5 * means.std(0) / np.sqrt(40)
+    assert excess.max() < 0.01
     assert abs(terms.sum(1).mean() - evidence.sum()) < 5 * terms.sum(1).std() / np.sqrt(40) + 0.5
 
 
@@ -41,7 +42,7 @@ def test_streaming_equals_the_scan(name):
     session = fl.Session(FILTERS[name](), model, key=KEY)
     for k in range(30):
         report = session.observe(float(data.times[k]), np.asarray(data.values[k]))
-        np.testing.assert_allclose(report.mean, out.beliefs.mean[k], rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(report.mean, out.mean[k], rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(report.log_evidence, out.log_evidence[k], rtol=1e-10, atol=1e-10)
 
 
@@ -81,7 +82,7 @@ def test_three_thetas_trace_once(name):
         return fl.StateSpaceModel(model.initial, fl.LinearSDE(p["a"], 0.5 * jnp.eye(2)), model.observation)
 
     family = fl.ModelFamily(build, {"a": fl.Parameter(dist.Normal(jnp.zeros((2, 2)), 1.0))})
-    data = linear_data(5)
+    data = linear_data(12)
     counts = []
     for k in range(3):
         assert jnp.isfinite(fl.log_evidence(FILTERS[name](), family(jnp.full(4, -0.1 * k)), data, key=KEY))
