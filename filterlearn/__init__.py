@@ -37,7 +37,7 @@ _HOME = {
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",
     "diagnostics.results": "to_datatree",
-    "posteriors.fit": "fit NUTS NumPyroNUTS",
+    "posteriors.fit": "fit NUTS NumPyroNUTS ParticleMCMC",
     "streams.session": "Session Report",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}

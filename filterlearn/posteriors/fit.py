@@ -1,4 +1,4 @@
-"""The posterior of a family's parameters over a whole series, by NUTS over the evidence of a filter."""
+"""The posterior of a family's parameters over a whole series, from the evidence of a filter."""
 
 import abc
 import warnings
@@ -23,8 +23,9 @@ class AbstractMethod(eqx.Module):
     """How draws are made from a log-density over the unconstrained vector."""
 
     @abc.abstractmethod
-    def draw(self, log_density, start, *, key):
-        """(draws `(chains, draws, p)`, sample statistics by name) from the starting points `(chains, p)`."""
+    def draw(self, log_density, start, scale, *, key):
+        """(draws `(chains, draws, p)`, sample statistics by name) from the starting points `(chains, p)`, for a
+        log_density(theta, key=None) whose None is one key for the whole fit; `scale` is the prior's sd."""
 
 
 class NUTS(AbstractMethod):
@@ -35,7 +36,7 @@ class NUTS(AbstractMethod):
     draws: int = eqx.field(static=True, default=1000)
     chains: int = eqx.field(static=True, default=4)
 
-    def draw(self, log_density, start, *, key):
+    def draw(self, log_density, start, scale, *, key):
         """Adapts and samples every chain in one compiled call."""
         kernel = blackjax.nuts.build_kernel()
 
@@ -61,7 +62,7 @@ class NumPyroNUTS(AbstractMethod):
     draws: int = eqx.field(static=True, default=1000)
     chains: int = eqx.field(static=True, default=4)
 
-    def draw(self, log_density, start, *, key):
+    def draw(self, log_density, start, scale, *, key):
         """One MCMC object for each fit."""
         kernel = NumPyroKernel(potential_fn=lambda theta: -log_density(theta))
         sizes = {"num_warmup": self.warmup, "num_samples": self.draws, "num_chains": self.chains}
@@ -70,6 +71,46 @@ class NumPyroNUTS(AbstractMethod):
         fields = mcmc.get_extra_fields(group_by_chain=True)
         statistics = {"diverging": fields["diverging"], "acceptance_rate": fields["accept_prob"]}
         return mcmc.get_samples(group_by_chain=True), statistics
+
+
+class ParticleMCMC(AbstractMethod):
+    """Particle marginal Metropolis-Hastings: a random walk over theta with a fresh estimate of the evidence at each proposal
+    (Andrieu, Doucet & Holenstein 2010, doi:10.1111/j.1467-9868.2009.00736.x).
+
+    Exact for any number of particles when exp(evidence) is unbiased (`ParticleFilter`), fastest when the log-evidence
+    has a variance near 1. The proposal's covariance is learned in the warmup only (Haario et al. 2001,
+    doi:10.2307/3318737) and scaled to accept a quarter.
+    """
+
+    warmup: int = eqx.field(static=True, default=1000)
+    draws: int = eqx.field(static=True, default=2000)
+    chains: int = eqx.field(static=True, default=4)
+
+    def draw(self, log_density, start, scale, *, key):
+        """Every chain in one compiled call."""
+        size = start.shape[1]
+
+        def chain(theta, k):
+            def one(carry, i):
+                theta, level, mean, covariance, log_step = carry
+                first, second, third = jax.random.split(jax.random.fold_in(k, i), 3)
+                step = jnp.exp(log_step) * jnp.linalg.cholesky(covariance) @ jax.random.normal(first, (size,), theta.dtype)
+                proposed = log_density(theta + step, second)
+                accept = jnp.log(jax.random.uniform(third)) < proposed - level
+                theta, level = jnp.where(accept, theta + step, theta), jnp.where(accept, proposed, level)
+                gain = jnp.where(i < self.warmup, (i + 20.0) ** -0.7, 0.0)
+                error = theta - mean
+                covariance = covariance + gain * (jnp.outer(error, error) - covariance)
+                new = (theta, level, mean + gain * error, covariance, log_step + gain * (accept - 0.25))
+                return jax.tree.map(lambda a, b: jnp.asarray(b, a.dtype), carry, new), (theta, accept, level)
+
+            begin = log_density(theta, jax.random.fold_in(k, 2**31 - 1))
+            first = (theta, begin, theta, jnp.diag((0.5 * scale) ** 2), jnp.log(2.4 / jnp.sqrt(size)).astype(theta.dtype))
+            return jax.lax.scan(one, first, jnp.arange(self.warmup + self.draws))[1]
+
+        out = jax.jit(jax.vmap(chain))(start, jax.random.split(key, self.chains))
+        kept, accepted, level = (part[:, self.warmup :] for part in out)
+        return kept, {"acceptance_rate": accepted.astype(float), "lp": level}
 
 
 def fit(family, data, algorithm, method=None, *, key) -> xr.DataTree:
@@ -86,12 +127,13 @@ def fit(family, data, algorithm, method=None, *, key) -> xr.DataTree:
         warnings.warn(f"fit treats the moving parameters {moving} as static", stacklevel=2)
     first, second, third = jax.random.split(key, 3)
 
-    def log_density(theta):
-        total = log_evidence(algorithm, family(theta), data, key=first) + family.log_prior(theta)
+    def log_density(theta, key=None):
+        own = first if key is None else key
+        total = log_evidence(algorithm, family(theta), data, key=own) + family.log_prior(theta)
         return jnp.where(jnp.isfinite(total), total, -1e30)
 
     noise = jax.random.normal(second, (method.chains, family.size))
-    draws, statistics = method.draw(log_density, family.median + 0.5 * family.sd * noise, key=third)
+    draws, statistics = method.draw(log_density, family.median + 0.5 * family.sd * noise, family.sd, key=third)
     return _datatree(family, data, algorithm, draws, statistics, first)
 
 

@@ -21,11 +21,11 @@ def save(path, tree, meta: dict) -> None:
     """Writes the arrays of a pytree and a JSON header to a temporary file, syncs it, then renames it over `path`."""
     path = Path(path)
     arrays = {f"leaf{name}": np.asarray(leaf) for name, leaf in _named(tree).items()}
-    header = np.frombuffer(json.dumps({**meta, "format": FORMAT}).encode(), np.uint8)
+    text = np.frombuffer(json.dumps({**meta, "format": FORMAT}).encode(), np.uint8)
     handle, temporary = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, header=header, **arrays)
+            np.savez(file, allow_pickle=False, header=text, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -37,12 +37,18 @@ def save(path, tree, meta: dict) -> None:
     os.close(directory)
 
 
+def header(path) -> dict:
+    """The JSON header of a checkpoint."""
+    with np.load(path, allow_pickle=False) as file:
+        return json.loads(bytes(file["header"]))
+
+
 def load(path, like):
     """(tree, header): the arrays into the structure of `like`. Raises ValueError naming the leaf that does not match."""
+    meta = header(path)
+    if meta["format"] != FORMAT:
+        raise ValueError(f"path: checkpoint format {meta['format']} was given, this version reads {FORMAT}")
     with np.load(path, allow_pickle=False) as file:
-        header = json.loads(bytes(file["header"]))
-        if header["format"] != FORMAT:
-            raise ValueError(f"path: checkpoint format {header['format']} was given, this version reads {FORMAT}")
         stored = {name.removeprefix("leaf"): file[name] for name in file.files if name != "header"}
     wanted = _named(like)
     if odd := sorted(set(wanted) ^ set(stored)):
@@ -53,4 +59,4 @@ def load(path, like):
             raise ValueError(f"path: leaf {name} is {old.dtype}{old.shape} there, this model needs {new.dtype}{new.shape}")
     arrays, rest = eqx.partition(like, eqx.is_array)
     filled = jax.tree_util.tree_map_with_path(lambda p, _: jax.numpy.asarray(stored[jax.tree_util.keystr(p)]), arrays)
-    return eqx.combine(filled, rest), header
+    return eqx.combine(filled, rest), meta
