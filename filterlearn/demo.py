@@ -15,6 +15,7 @@ import filterlearn as fl
 from filterlearn import datasets, volatility
 from filterlearn.diagnostics.plots import volatility_picture
 
+_INSIDE = 300  # states in the offline particle filter
 _START = 1000  # days before the score begins
 _LEVELS = (0.05, 0.5, 0.95)
 
@@ -24,7 +25,7 @@ def _saved(belief, info):
     levels = jnp.asarray(_LEVELS, jnp.float32)
     band = belief.state.quantile(levels)
     level = belief.parameters.quantile(levels)[:, volatility.family().names.index("level")]
-    return info.log_evidence, info.pit[0], info.ess, jnp.sqrt(band[:, 1]), level
+    return info.log_evidence, info.pit[0], info.ess, jnp.sqrt(band[:, 1]), level, belief.parameters.mean
 
 
 def garch_scores(returns: np.ndarray, *, every: int = 252) -> dict[str, np.ndarray]:
@@ -98,14 +99,14 @@ def _table(runs, returns):
     print(f"  effective parameter particles: median {np.median(runs[0][2]):.0f}, least {runs[0][2].min():.1f}")
 
 
-def _offline(data):
-    """The posterior of the same family on the last 1,000 days, by particle MCMC."""
+def _offline(data, start):
+    """The posterior of the same family on the last 1,000 days, by particle MCMC started from the online belief."""
     method = fl.ParticleMCMC(warmup=150, draws=250, chains=2)
     last = data[-1000:]
     series = fl.Dataset(last.times - last.times[0] + 1, last.values)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the level is meant to be static here, and the table says so
-        return fl.fit(volatility.family(), series, fl.ParticleFilter(200), method, key=jax.random.key(0))
+        return fl.fit(volatility.family(), series, fl.ParticleFilter(_INSIDE), method, start=start, key=jax.random.key(0))
 
 
 def main(out: Path, keys: int) -> None:
@@ -116,7 +117,7 @@ def main(out: Path, keys: int) -> None:
     print(f"S&P 500, {len(data):,} daily returns: 64 parameter particles x 128 states, {keys} keys")
     runs = track(data, keys)
     _table(runs, returns)
-    score, pit, ess, band, level = runs[0]
+    score, pit, ess, band, level, centres = runs[0]
     columns = {"log_evidence": score, "pit": pit, "ess": ess}
     beliefs: dict[str, Any] = {name: ("time", v) for name, v in columns.items()}
     beliefs |= {"volatility": (("time", "quantile"), band), "level": (("time", "quantile"), level)}
@@ -125,9 +126,11 @@ def main(out: Path, keys: int) -> None:
     for k in range(50):
         session.observe(float(data.times[k]), returns[k])
     session.save(out / "checkpoint.npz")
-    volatility_picture(out / "volatility.png", dates, returns, band, score, level, "mean level of log variance")
+    volatility_picture(out / "volatility.png", dates, returns, band, score, level, "level")
     print("\nOffline posterior, last 1,000 days (particle MCMC, 2 short chains, the level held static)")
-    tree = _offline(data)
+    tree = _offline(data, centres[-1000::50])
     print(az.summary(tree))
+    if max(float(v) for v in az.rhat(tree).data_vars.values()) > 1.05:
+        print("R-hat above 1.05: these chains are too short to be trusted; raise `draws` and the number of particles")
     tree.to_netcdf(out / "posterior.nc")
     print(f"\nWritten to {out}: beliefs.nc, checkpoint.npz, posterior.nc, volatility.png")

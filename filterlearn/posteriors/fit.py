@@ -113,12 +113,14 @@ class ParticleMCMC(AbstractMethod):
         return kept, {"acceptance_rate": accepted.astype(float), "lp": level}
 
 
-def fit(family, data, algorithm, method=None, *, key) -> xr.DataTree:
+def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree:
     """Draws from p(theta | y_1..T) with the evidence of a plain filter, as one DataTree.
 
     Groups: `posterior` (constrained, by name), `sample_stats`, `log_likelihood` (y: the one-step terms for each draw and
     time), `observed_data`. Moving parameters are treated as static, with a warning that names them. A filter that needs a
-    key uses one fixed key for the whole fit. Raises TypeError when `family` is not a ModelFamily.
+    key uses one fixed key for the whole fit (particle MCMC draws its own).
+    `start`, unconstrained draws such as `belief.parameters.sample(n, key=...)` of a learner, warm-starts the chains and
+    scales their proposals. Raises TypeError when `family` is not a ModelFamily.
     """
     if not isinstance(family, ModelFamily):
         raise TypeError(f"family: a ModelFamily is needed, got {type(family).__name__}")
@@ -132,9 +134,19 @@ def fit(family, data, algorithm, method=None, *, key) -> xr.DataTree:
         total = log_evidence(algorithm, family(theta), data, key=own) + family.log_prior(theta)
         return jnp.where(jnp.isfinite(total), total, -1e30)
 
-    noise = jax.random.normal(second, (method.chains, family.size))
-    draws, statistics = method.draw(log_density, family.median + 0.5 * family.sd * noise, family.sd, key=third)
+    begin, scale = _start(family, method.chains, start, second)
+    draws, statistics = method.draw(log_density, begin, scale, key=third)
     return _datatree(family, data, algorithm, draws, statistics, first)
+
+
+def _start(family, chains, start, key):
+    """A starting point for each chain, and the scale of the target: from the draws given, else around the prior's median."""
+    if start is None:
+        return family.median + 0.5 * family.sd * jax.random.normal(key, (chains, family.size)), family.sd
+    start = jnp.asarray(start)
+    if start.ndim != 2 or start.shape[1] != family.size:
+        raise ValueError(f"start: draws of shape (n, {family.size}) are needed, got {start.shape}")
+    return start[jax.random.randint(key, (chains,), 0, start.shape[0])], start.std(axis=0)
 
 
 def _datatree(family, data, algorithm, draws, statistics, key):
