@@ -20,12 +20,17 @@ _START = 1000  # days before the score begins
 _LEVELS = (0.05, 0.5, 0.95)
 
 
-def _saved(belief, info):
-    """Score, PIT, ESS, and bands of the daily volatility and of the moving level."""
-    levels = jnp.asarray(_LEVELS, jnp.float32)
-    band = belief.state.quantile(levels)
+def _scored(belief, info):
+    """Score, PIT and ESS."""
+    return info.log_evidence, info.pit[0], info.ess
+
+
+def _banded(belief, info):
+    """The same, with bands of the daily volatility and of the moving level, and the parameters' means."""
+    levels, state = jnp.asarray(_LEVELS, jnp.float32), belief.state
+    variance = fl.Particles(state.points[:, 1:2], state.log_weights, state.time).quantile(levels)[:, 0]
     level = belief.parameters.quantile(levels)[:, volatility.family().names.index("level")]
-    return info.log_evidence, info.pit[0], info.ess, jnp.sqrt(band[:, 1]), level, belief.parameters.mean
+    return *_scored(belief, info), jnp.sqrt(variance), level, belief.parameters.mean
 
 
 def garch_scores(returns: np.ndarray, *, every: int = 252) -> dict[str, np.ndarray]:
@@ -75,7 +80,8 @@ def track(data, keys: int):
     family, algorithm, runs = volatility.family(), volatility.tracker(), []
     for k in range(keys):
         start = time.perf_counter()
-        out = [np.asarray(part) for part in fl.run(algorithm, family, data, key=jax.random.key(k), save=_saved).saved]
+        save = _scored if k else _banded
+        out = [np.asarray(part) for part in fl.run(algorithm, family, data, key=jax.random.key(k), save=save).saved]
         rate = len(data) / (time.perf_counter() - start)
         runs.append(out)
         print(f"  key {k}: log score {out[0][_START:].mean():.4f}, {rate:,.0f} observations per second", flush=True)
