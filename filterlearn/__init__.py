@@ -37,6 +37,7 @@ _HOME = {
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",
     "diagnostics.results": "to_datatree",
+    "diagnostics.step_size": "check_step_size StepSizeReport",
     "posteriors.fit": "fit NUTS NumPyroNUTS ParticleMCMC",
     "streams.session": "Session Report",
 }

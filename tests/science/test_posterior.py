@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import pytest
 
 import filterlearn as fl
 from filterlearn import datasets
@@ -18,6 +19,7 @@ def nile_family():
     return fl.ModelFamily(build, {name: fl.Parameter(prior) for name, prior in priors.items()})
 
 
+@pytest.mark.science
 def test_both_samplers_match_the_grid():
     family, data = nile_family(), datasets.nile()
     axis = [jnp.linspace(m - 5 * s, m + 4 * s, 60) for m, s in ((3.6, 0.4), (4.82, 0.1))]

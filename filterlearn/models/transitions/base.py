@@ -31,6 +31,10 @@ class AbstractStepping(AbstractGaussianTransition):
     def drifted(self, x, t, h, u):
         """The mean of one substep without jumps."""
 
+    def refined(self):
+        """The same scheme with twice the substeps."""
+        return type(self)(self.sde, steps=2 * self.substeps)  # ty: ignore[invalid-argument-type, unknown-argument]
+
     def brownian(self, x, u):
         """The number of Brownian motions."""
         zero = jnp.zeros((), x.dtype)
