@@ -14,6 +14,7 @@ from jax.core import Tracer
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.data import Dataset, Datum
+from filterlearn.models.simulate import path
 
 NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE = 1, 2, 4, 8
 FLAGS = {NOT_FINITE: "not finite", COVARIANCE_LOST: "covariance lost", COLLAPSED: "weights collapsed", LATE: "late"}
@@ -186,28 +187,14 @@ class Forecast(eqx.Module):
     observations: Any
 
 
-def _path(problem, x0, clock, times, inputs, key):
-    """One draw of the states and observations; the parameters of a family stay where they are."""
-    model = problem.resolve()
-
-    def one(carry, each):
-        x, t, k = carry
-        time, u = each
-        k, move, see = jax.random.split(k, 3)
-        x = model.transition.sample(x, t, time, u, key=move)
-        return (x, time, k), (x, model.observation.sample(x, time, u, key=see))
-
-    return jax.lax.scan(one, (x0, clock, key), (times, inputs))[1]
-
-
 @eqx.filter_jit
 def _forecast(problem, belief, times, inputs, key, draws):
     first, second = jax.random.split(key)
     keys, clock = jax.random.split(second, draws), origin_of(belief.time, times[0])
     if isinstance(belief, AbstractJointBelief):
         states, thetas = belief.sample_both(draws, key=first)
-        return jax.vmap(lambda x, th, k: _path(problem(th), x, clock, times, inputs, k))(states, thetas, keys)
-    return jax.vmap(lambda x, k: _path(problem, x, clock, times, inputs, k))(belief.sample(draws, key=first), keys)
+        return jax.vmap(lambda x, th, k: path(problem(th).resolve(), x, clock, times, inputs, k))(states, thetas, keys)
+    return jax.vmap(lambda x, k: path(problem.resolve(), x, clock, times, inputs, k))(belief.sample(draws, key=first), keys)
 
 
 def forecast(algorithm, problem, belief, times, *, inputs=None, key, draws: int = 1000) -> Forecast:

@@ -7,12 +7,8 @@ import jax.numpy as jnp
 from filterlearn.models.base import starting_sample
 
 
-@eqx.filter_jit
-def _simulate(problem, times, inputs, key):
-    model = problem.resolve()
-    first, rest = jax.random.split(key)
-    x0, t0 = starting_sample(model.initial, 1, first)
-    clock = jnp.where(jnp.isinf(t0), times[0], t0)
+def path(model, x0, t0, times, inputs, key):
+    """One draw of the states and observations at the times, from x0 at t0."""
 
     def one(carry, each):
         x, t, k = carry
@@ -21,7 +17,15 @@ def _simulate(problem, times, inputs, key):
         x = model.transition.sample(x, t, time, u, key=move)
         return (x, time, k), (x, model.observation.sample(x, time, u, key=see))
 
-    return jax.lax.scan(one, (x0[0], clock, rest), (times, inputs))[1]
+    return jax.lax.scan(one, (x0, t0, key), (times, inputs))[1]
+
+
+@eqx.filter_jit
+def _simulate(problem, times, inputs, key):
+    model = problem.resolve()
+    first, rest = jax.random.split(key)
+    x0, t0 = starting_sample(model.initial, 1, first)
+    return path(model, x0[0], jnp.where(jnp.isinf(t0), times[0], t0), times, inputs, rest)
 
 
 def simulate(model, times, *, inputs=None, key):
