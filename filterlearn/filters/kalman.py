@@ -9,8 +9,8 @@ from filterlearn.filters.base import gaussian_info
 from filterlearn.models.base import AbstractLinearTransition, starting_gaussian
 from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
 from filterlearn.numerics.densities import LOG_2PI
-from filterlearn.numerics.masking import choose, filled, observed
-from filterlearn.numerics.small import lower_solve, product, symmetric, upper_solve
+from filterlearn.numerics.masking import choose, filled, masked_covariance, observed
+from filterlearn.numerics.small import lower_solve, product, semidefinite_factor, symmetric, upper_solve
 from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, Info, origin_of, strong
 
 
@@ -48,12 +48,20 @@ def _diffuse_scalar(carry, row):
     return new, term
 
 
+def _decorrelated(r):
+    """U and v with R = U diag(v) U', U unit lower: U^-1 y has independent noise, and the same density."""
+    factor = semidefinite_factor(r)
+    pivots = jnp.diagonal(factor)
+    unit = factor / jnp.where(pivots > 0, pivots, 1.0) + jnp.diag(jnp.where(pivots > 0, 0.0, 1.0))
+    return unit, pivots**2
+
+
 class Kalman(AbstractAlgorithm):
     """The exact filter of a linear-Gaussian model (Kalman 1960, doi:10.1115/1.3662552), in Joseph form.
 
     Needs `LinearSDE` or `LinearDiscrete` and `LinearGaussianObservation`; anything else is refused with TypeError. With a
-    `Diffuse` start it is the exact diffuse filter: a datum spent on a diffuse direction adds 0 to the evidence (R must then
-    be diagonal). The evidence is exact.
+    `Diffuse` start it is the exact diffuse filter: a datum spent on a diffuse direction adds 0 to the evidence; a
+    correlated R is decorrelated first. The evidence is exact.
     """
 
     def init(self, problem, *, key=None):
@@ -97,13 +105,16 @@ class Kalman(AbstractAlgorithm):
     def _diffuse(self, belief, h, d, r, datum):
         mask = observed(datum.value)
         mean = h @ belief.mean + d
-        rows = (h, filled(datum.value, mean) - d, jnp.diagonal(r), mask)
+        error = filled(datum.value, mean) - mean
+        unit, noise = _decorrelated(masked_covariance(r, mask))
+        h0 = jnp.where(mask[:, None], h, 0.0)
+        rows = (lower_solve(unit, h0), lower_solve(unit, (error + h0 @ belief.mean)[:, None])[:, 0], noise, mask)
         state = (belief.mean, belief.covariance, belief.diffuse)
         unknown = jnp.diagonal(h @ belief.diffuse @ h.T) > 0
         variance = jnp.where(unknown, jnp.inf, jnp.diagonal(h @ belief.covariance @ h.T + r))
         (m, p, diffuse), terms = jax.lax.scan(_diffuse_scalar, state, rows)
         evidence = jnp.sum(terms)
-        pit = jnp.where(mask, jax.scipy.special.ndtr((rows[1] + d - mean) / jnp.sqrt(variance)), jnp.nan)
+        pit = jnp.where(mask, jax.scipy.special.ndtr(error / jnp.sqrt(variance)), jnp.nan)
         flags = (NOT_FINITE * ~jnp.isfinite(evidence)).astype(jnp.int32)
         info = Info(evidence, (mean, variance), pit, jnp.full((), jnp.nan, mean.dtype), flags)
         return DiffuseGaussian(m, p, diffuse, belief.time), info

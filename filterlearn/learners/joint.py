@@ -127,7 +127,7 @@ class _Start(eqx.Module):
         return jnp.block([[state, cross], [cross.T, jnp.diag(variance)]])
 
 
-def stacked(family: ModelFamily) -> StateSpaceModel:
+def stacked(family) -> StateSpaceModel:
     """The state-space model of (x, theta)."""
     if not isinstance(family, ModelFamily):
         raise TypeError(f"problem: a learner needs a ModelFamily, got {type(family).__name__}")

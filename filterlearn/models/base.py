@@ -135,8 +135,8 @@ class StateSpaceModel(eqx.Module):
     """
 
     initial: Any
-    transition: AbstractTransition
-    observation: AbstractObservation
+    transition: Any
+    observation: Any
 
     def __check_init__(self):
         for name, kinds in (
