@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
+import json
 import numbers
 from typing import Any
 
@@ -142,20 +145,15 @@ class Dataset(eqx.Module):
     @classmethod
     def from_csv(cls, path, *, time, value, inputs=None, unit="D", origin=None) -> Dataset:
         """Named columns of a CSV file; empty cells are missing, ISO dates are understood."""
-        import csv
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            table = list(rows(file, time, value, inputs))
+        stamps, values, given = zip(*table, strict=True)
+        return cls(clock(stamps), values, None if inputs is None else given, unit=unit, origin=origin)
 
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-        columns = [value] if isinstance(value, str) else list(value)
-        if rows and (absent := [name for name in [time, *columns] if name not in rows[0]]):
-            raise ValueError(f"{absent[0]}: no such column; the file has {list(rows[0])}")
-        values = [[number(row[name]) for name in columns] for row in rows]
-        extra = (
-            None
-            if inputs is None
-            else [[number(row[n]) for n in ([inputs] if isinstance(inputs, str) else inputs)] for row in rows]
-        )
-        return cls(clock([row[time] for row in rows]), values, extra, unit=unit, origin=origin)
+    @classmethod
+    def from_jsonl(cls, path, *, time, value, inputs=None, unit="D", origin=None) -> Dataset:
+        """Named fields of a JSON Lines file; null and absent fields are missing (the first line has them all)."""
+        return cls.from_csv(path, time=time, value=value, inputs=inputs, unit=unit, origin=origin)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -172,9 +170,9 @@ class Dataset(eqx.Module):
         return Datum(self.times[k], self.values[k], None if self.inputs is None else self.inputs[k])
 
 
-def number(cell: str) -> float:
-    """One cell of a text file: empty, `NaN` and `NA` are missing."""
-    text = (cell or "").strip()
+def number(cell) -> float:
+    """One cell of a text file: empty, null, `NaN` and `NA` are missing."""
+    text = "" if cell is None else str(cell).strip()
     if text.lower() in {"", "nan", "na", "null"}:
         return float("nan")
     try:
@@ -183,7 +181,74 @@ def number(cell: str) -> float:
         raise ValueError(f"value: {text!r} is not a number") from error
 
 
-def clock(cells: list[str]):
+def stamp(cell) -> float | str:
+    """A time cell: a number, or text (an ISO date, which `clock` and `Session` read)."""
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return str(cell).strip()
+
+
+def rows(lines, time: str, value, inputs=None):
+    """(time, values, inputs or None) of each row of CSV or JSON Lines, told apart by the first character.
+
+    `value` and `inputs` name one column or several. Raises ValueError naming the line for a column that the first line lacks,
+    a row of the wrong length, broken JSON, and cells that are not numbers.
+    """
+    columns, extra = ([names] if isinstance(names, str) else list(names or ()) for names in (value, inputs))
+    for line, row in _records(lines, [time, *columns, *extra]):
+        try:
+            yield stamp(row[time]), [number(row.get(c)) for c in columns], [number(row.get(c)) for c in extra] or None
+        except ValueError as error:
+            raise ValueError(f"{error}, on line {line}") from error
+
+
+def _records(lines, names):
+    """(line number, fields by name) of the rows that are not blank."""
+    lines = iter(lines)
+    first = next((text for text in lines if text.strip()), "")
+    table = (_objects if first.lstrip().startswith("{") else _cells)(itertools.chain([first], lines))
+    header, start = next(table, []), next(table, None)
+    if absent := [name for name in names if header and name not in header]:
+        raise ValueError(f"{absent[0]}: no such column; the file has {header}")
+    if start is None:
+        raise ValueError("data: no rows; at least one observation is needed")
+    for line, row in itertools.chain([start], table):
+        if row.get(names[0]) is None:
+            raise ValueError(f"{names[0]}: no time on line {line}")
+        yield line, row
+
+
+def _objects(lines):
+    """The names in the first JSON object, then each object."""
+    for line, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"data: line {line} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"data: an object with named fields is needed on line {line}, got {text.strip()[:40]}")
+        if line == 1:
+            yield list(row)
+        yield line, row
+
+
+def _cells(lines):
+    """The header of a CSV file, then each row by name."""
+    reader = csv.reader(lines)
+    header = next(reader, [])
+    if header:
+        yield header
+    for cells in reader:
+        if cells and len(cells) != len(header):
+            raise ValueError(f"data: {len(header)} cells are needed on line {reader.line_num}, got {len(cells)}")
+        if cells:
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+
+
+def clock(cells):
     """Time cells: all numbers, or all ISO datetimes."""
     try:
         return [float(cell) for cell in cells]
