@@ -44,13 +44,16 @@ class _Moved(_Parts, AbstractTransition):
         inner = self.model(x).transition.noise_shape(self.state(x), u)
         return (math.prod(inner) + self.family.size,)
 
+    def draw_noise(self, n, x, u=None, *, key):
+        first, second = jax.random.split(key)
+        inner = self.model(x).transition.draw_noise(n, self.state(x), u, key=first)
+        return inner, jax.random.normal(second, (n, self.family.size), x.dtype)
+
     def push(self, x, t0, t1, u, noise):
-        p = self.family.size
-        y, theta = self.state(x), x[-p:]
-        transition = self.model(x).transition
-        moved = transition.push(y, t0, t1, u, noise[:-p].reshape(transition.noise_shape(y, u)))
-        mean, sd = self.family.motion(theta, t1 - t0)
-        return jnp.concatenate([moved, mean + sd * noise[-p:]])
+        inner, own = noise
+        moved = self.model(x).transition.push(self.state(x), t0, t1, u, inner)
+        mean, sd = self.family.motion(x[-self.family.size :], t1 - t0)
+        return jnp.concatenate([moved, mean + sd * own])
 
 
 class _GaussianMoved(_Parts, AbstractGaussianTransition):
@@ -58,6 +61,7 @@ class _GaussianMoved(_Parts, AbstractGaussianTransition):
 
     family: ModelFamily
     substeps: int = eqx.field(static=True)
+    draw_noise = _Moved.draw_noise
     push = _Moved.push
     noise_shape = _Moved.noise_shape
 

@@ -34,9 +34,14 @@ class AbstractTransition(eqx.Module):
     def noise_shape(self, x, u=None) -> tuple[int, ...]:
         """Shape of the standard normals that one interval takes, for a state like `x`."""
 
+    def draw_noise(self, n: int, x, u=None, *, key):
+        """What `push` takes in one interval, for `n` members like `x`: standard normals `(n, *noise_shape)`, or, for a law
+        that needs more than normals, a pytree whose leaves have `n` rows."""
+        return jax.random.normal(key, (n, *self.noise_shape(x, u)), x.dtype)
+
     @abc.abstractmethod
     def push(self, x, t0, t1, u, noise) -> Float[Array, "n"]:
-        """x(t1) from x(t0) and the noise."""
+        """x(t1) from x(t0) and one row of the noise."""
 
     def sample(self, x, t0, t1, u=None, *, key) -> Float[Array, "n"]:
         """One draw of x(t1)."""
@@ -44,7 +49,7 @@ class AbstractTransition(eqx.Module):
 
     def sample_many(self, xs, t0, t1, u=None, *, key) -> Float[Array, "N n"]:
         """One draw of x(t1) for each row of `xs`."""
-        noise = jax.random.normal(key, (xs.shape[0], *self.noise_shape(xs[0], u)), xs.dtype)
+        noise = self.draw_noise(xs.shape[0], xs[0], u, key=key)
         return jax.vmap(lambda x, e: self.push(x, t0, t1, u, e))(xs, noise)
 
 
