@@ -1,5 +1,7 @@
 """The registries: one row makes an implementation answer to all the laws of its kind."""
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -39,6 +41,12 @@ OBSERVATIONS = {
     "distribution": lambda: fl.DistributionObservation(lambda t, x, u: dist.StudentT(5.0, x[0], 0.5)),
 }
 
+DYNAMICS = {
+    "static": fl.Static,
+    "random_walk": lambda: fl.RandomWalk(0.3),
+    "ornstein_uhlenbeck": lambda: fl.OrnsteinUhlenbeck(2.0, 0.5),
+}
+
 RESAMPLERS = {
     "multinomial": fl.Multinomial,
     "systematic": fl.Systematic,
@@ -64,6 +72,23 @@ def linear_data(length=150, missing=0.2):
     values[5] = np.nan
     return fl.Dataset(times, values)
 
+
+POINTS = np.random.default_rng(5).normal(size=(500, 3)) @ np.array([[1.0, 0.3, 0.0], [0.0, 0.7, -0.2], [0.0, 0.0, 0.4]])
+LOG_WEIGHTS = jnp.log(jnp.arange(1.0, 501.0) / jnp.sum(jnp.arange(1.0, 501.0)))
+NORMAL = fl.Gaussian([1.0, -1.0, 0.5], np.cov(POINTS.T), time=0.0)
+
+BELIEFS = {
+    "gaussian": lambda: NORMAL,
+    "diffuse": lambda: fl.DiffuseGaussian(NORMAL.mean, NORMAL.covariance, jnp.zeros((3, 3)), NORMAL.time),
+    "ensemble": lambda: fl.Ensemble(jnp.asarray(POINTS), NORMAL.time),
+    "particles": lambda: fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
+    "joint": lambda: fl.JointBelief(NORMAL, 2),
+    "nested": lambda: fl.NestedBelief(
+        fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
+        jax.vmap(lambda m: eqx.tree_at(lambda b: b.mean, NORMAL, m))(jnp.asarray(POINTS)),
+        NORMAL.time,
+    ),
+}
 
 FILTERS = {
     "kalman": fl.Kalman,
@@ -91,4 +116,9 @@ LEARNERS = {
     "joint_ensemble": (lambda: fl.Joint(fl.EnsembleKalman(100)), 1.5),
     "joint_particle": (lambda: fl.Joint(fl.ParticleFilter(1000)), 1.5),
     "nested": (lambda: fl.Nested(fl.ExtendedKalman(), 500, move=None), 1.5),
+}
+
+MOVES = {  # with the covariance that an equally weighted, resampled cloud has after the move, given its own and the prior's
+    "jitter": (lambda: fl.Jitter(0.5), lambda own, prior: own + 0.25 * prior),
+    "liu_west": (lambda: fl.LiuWest(0.9), lambda own, prior: own),
 }

@@ -4,8 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from filterlearn.filters.base import gaussian_info
-from filterlearn.filters.kalman import correct
+from filterlearn.filters.base import correct, gaussian_info
 from filterlearn.models.base import AbstractGaussianObservation, AbstractGaussianTransition, Diffuse, starting_gaussian
 from filterlearn.numerics.masking import choose, filled, observed
 from filterlearn.numerics.small import product, symmetric

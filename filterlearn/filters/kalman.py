@@ -5,24 +5,13 @@ import jax
 import jax.numpy as jnp
 
 from filterlearn.beliefs.gaussian import DiffuseGaussian
-from filterlearn.filters.base import gaussian_info
+from filterlearn.filters.base import correct, gaussian_info
 from filterlearn.models.base import AbstractLinearTransition, starting_gaussian
 from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
 from filterlearn.numerics.densities import LOG_2PI
 from filterlearn.numerics.masking import choose, filled, masked_covariance, observed
-from filterlearn.numerics.small import lower_solve, product, semidefinite_factor, symmetric, upper_solve
+from filterlearn.numerics.small import lower_solve, product, semidefinite_factor, symmetric
 from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, Info, origin_of, strong
-
-
-def correct(mean, covariance, h, error, s_factor, mask, r):
-    """The Joseph-form update with masked rows of H: (mean, covariance)."""
-    h = jnp.where(mask[:, None], h, 0.0)
-    gain = upper_solve(s_factor, lower_solve(s_factor, product(h, covariance))).T
-    left = jnp.eye(mean.shape[0], dtype=mean.dtype) - product(gain, h)
-    both = mask[:, None] & mask[None, :]
-    noise = product(product(gain, jnp.where(both, r, 0.0)), gain.T)
-    new = symmetric(product(product(left, covariance), left.T) + noise)
-    return mean + gain @ jnp.where(mask, error, 0.0), new
 
 
 def _diffuse_scalar(carry, row):

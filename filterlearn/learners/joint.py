@@ -145,8 +145,9 @@ def stacked(family) -> StateSpaceModel:
 class Joint(AbstractAlgorithm):
     """The filter inside, on the state and the parameters as one vector; the parameters move by their own laws.
 
-    Extended: linearised, biased. Ensemble: Gaussian update. Particle: consistent for moving parameters; static ones
-    degenerate with time, give them a motion or use `Nested`. `Kalman` is refused: the stacked model is not linear.
+    Extended: linearised, biased, and may diverge (Ljung 1979, doi:10.1109/TAC.1979.1101943). Ensemble: Gaussian update.
+    Particle: consistent for moving parameters; static ones degenerate with time, give them a motion or use `Nested`. `Kalman`
+    is refused: the stacked model is not linear.
     """
 
     filter: AbstractAlgorithm

@@ -57,7 +57,7 @@ class LiuWest(AbstractMove):
 
 class Nested(AbstractAlgorithm):
     """`size` parameter particles, each carrying the belief of the filter inside; weighted by that filter's evidence and
-    resampled below `threshold` of full effective size.
+    resampled below `threshold` of full effective size (Crisan & Miguez 2018, doi:10.3150/17-BEJ954).
 
     With moving parameters and an exact filter inside: consistent as size grows (a Rao-Blackwellised particle filter). For
     static parameters `move` keeps the particles apart and biases their spread: `Jitter` or `LiuWest`; with neither (None)

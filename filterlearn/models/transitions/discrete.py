@@ -9,7 +9,8 @@ from filterlearn.numerics.small import semidefinite_factor
 
 
 class LinearDiscrete(AbstractLinearTransition):
-    """x' = A x + b + N(0, Q), once for each strictly later time. Each array may be a function of (t, u), at the new time."""
+    """x' = A x + b + N(0, Q), once for each strictly later time (Kalman 1960, doi:10.1115/1.3662552). Each array may be a
+    function of (t, u), at the new time."""
 
     matrix: Any
     noise: Any
@@ -48,7 +49,7 @@ class LinearDiscrete(AbstractLinearTransition):
 
 class Discrete(AbstractGaussianTransition):
     """x' ~ N(mean(t, x, u), covariance), once for each strictly later time t; the covariance is an array or a function of
-    (t, x, u)."""
+    (t, x, u) (Jazwinski 1970, section 3.9, ISBN 9780486462745)."""
 
     mean: Any
     covariance: Any

@@ -8,8 +8,9 @@ from filterlearn.numerics.small import safe_sqrt
 
 
 class RungeKutta(AbstractStepping):
-    """The classical fourth-order step of the drift plus g sqrt(h) z after it. The noise must be additive: give the
-    diffusion as an array; a function of the state is refused."""
+    """The classical fourth-order step of the drift plus g sqrt(h) z after it: order 4 when there is no noise, strong and weak
+    order 1 otherwise (Kloeden & Platen 1992, doi:10.1007/978-3-662-12616-5). The noise must be additive: give the diffusion
+    as an array; a function of the state is refused."""
 
     sde: SDE
     substeps: int = eqx.field(static=True)

@@ -15,7 +15,8 @@ class SinceLast(AbstractStepping):
 
     The state becomes (x, z); observations read both: returns of a latent price, leverage, aggregates. At equal times z
     keeps the value that it had, so that a second sensor reads the same integral. `noise` gives `(k, m)` for the m Brownian
-    motions of the SDE; `integrand` gives `(k,)`.
+    motions of the SDE; `integrand` gives `(k,)`. The cumulator of Harvey (1989, section 6.3,
+    ISBN 9780521405737), for any SDE.
     """
 
     transition: AbstractStepping

@@ -1,0 +1,47 @@
+"""Laws of beliefs: draws, moments and quantiles tell one law."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import filterlearn as fl
+from tests.cases import BELIEFS
+
+DRAWS = 20_000
+
+
+@pytest.mark.parametrize("name", BELIEFS)
+def test_draws_have_the_moments_and_quantiles(name):
+    belief = BELIEFS[name]()
+    draws = belief.sample(DRAWS, key=jax.random.key(0))
+    assert (abs(draws.mean(0) - belief.mean) < 5 * draws.std(0) / np.sqrt(DRAWS)).all()
+    square = (draws - belief.mean)[:, :, None] * (draws - belief.mean)[:, None, :]
+    # an ensemble divides by N - 1: its draws' covariance is lower by 1/N
+    slack = 5 * square.std(0) / np.sqrt(DRAWS) + abs(belief.covariance) / 500
+    assert (abs(square.mean(0) - belief.covariance) < slack).all()
+    levels = jnp.array([0.1, 0.5, 0.8])
+    below = (draws[None] <= belief.quantile(levels)[:, None]).mean(1)
+    # five standard errors of a proportion, and the mass of one of 500 points (at most 2 / 501 when weighted)
+    assert (abs(below - levels[:, None]) < 5 * np.sqrt(0.25 / DRAWS) + 2 / 501).all()
+
+
+@pytest.mark.parametrize("name", ["joint", "nested"])
+def test_joint_draws_keep_state_and_parameters_together(name):
+    belief = BELIEFS[name]()
+    states, thetas = belief.sample_both(DRAWS, key=jax.random.key(1))
+    for draws, part in ((states, belief.state), (thetas, belief.parameters)):
+        assert (abs(draws.mean(0) - part.mean) < 5 * draws.std(0) / np.sqrt(DRAWS)).all()
+    # joint: the off-diagonal block; nested: each state is drawn about its own parameter, so theirs is that of the points
+    cross = belief.stacked.covariance[:2, 2:] if name == "joint" else belief.parameters.covariance
+    products = (states - states.mean(0))[:, :, None] * (thetas - thetas.mean(0))[:, None, :]
+    assert (abs(products.mean(0) - cross) < 5 * products.std(0) / np.sqrt(DRAWS)).all()
+
+
+def test_a_diffuse_coordinate_has_no_proper_law():
+    belief = fl.DiffuseGaussian(jnp.zeros(2), jnp.eye(2), jnp.diag(jnp.array([1.0, 0.0])), jnp.zeros(()))
+    draws, low = belief.sample(3, key=jax.random.key(0)), belief.quantile(0.05)
+    assert jnp.isnan(draws[:, 0]).all()
+    assert jnp.isfinite(draws[:, 1]).all()
+    assert low[0] == -jnp.inf
+    assert abs(low[1] + 1.6448536) < 1e-6
