@@ -9,6 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from filterlearn.beliefs.base import AbstractBelief, start_time
+from filterlearn.numerics.sampling import normals
 from filterlearn.numerics.small import semidefinite_factor
 
 
@@ -58,7 +59,7 @@ class Gaussian(AbstractBelief):
 
     def sample(self, n: int, *, key) -> Float[Array, "k n"]:
         """`n` independent draws."""
-        noise = jax.random.normal(key, (n, self.mean.shape[0]), self.mean.dtype)
+        noise = normals(key, (n, self.mean.shape[0]), self.mean.dtype)
         return self.mean + noise @ semidefinite_factor(self.covariance).T
 
     def quantile(self, q) -> Float[Array, "*q n"]:

@@ -11,6 +11,7 @@ from filterlearn.beliefs.ensemble import Ensemble
 from filterlearn.filters.base import gaussian_info
 from filterlearn.models.base import AbstractGaussianObservation, starting_sample
 from filterlearn.numerics.masking import filled, observed
+from filterlearn.numerics.sampling import normals
 from filterlearn.numerics.small import lower_solve, semidefinite_factor, symmetric, upper_solve
 from filterlearn.protocol import COLLAPSED, AbstractAlgorithm, needed, origin_of, strong
 
@@ -31,7 +32,7 @@ class Perturbed(AbstractAnalysis):
     def revise(self, members, predictions, innovation, mask, r, factor, *, key):
         """x_i + K (y + e_i - y_i)."""
         n = members.shape[0]
-        noise = jax.random.normal(key, predictions.shape, members.dtype) @ semidefinite_factor(r).T
+        noise = normals(key, predictions.shape, members.dtype) @ semidefinite_factor(r).T
         noise = noise - jnp.mean(noise, axis=0)
         deviations = predictions - jnp.mean(predictions, axis=0)
         seen = jnp.where(mask, deviations, 0.0)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from filterlearn.beliefs.base import start_time
 from filterlearn.beliefs.gaussian import DiffuseGaussian, Gaussian
+from filterlearn.numerics.sampling import normals
 
 
 def value_at(given, t, u):
@@ -37,7 +38,7 @@ class AbstractTransition(eqx.Module):
     def draw_noise(self, n: int, x, u=None, *, key):
         """What `push` takes in one interval, for `n` members like `x`: standard normals `(n, *noise_shape)`, or, for a law
         that needs more than normals, a pytree whose leaves have `n` rows."""
-        return jax.random.normal(key, (n, *self.noise_shape(x, u)), x.dtype)
+        return normals(key, (n, *self.noise_shape(x, u)), x.dtype)
 
     @abc.abstractmethod
     def push(self, x, t0, t1, u, noise) -> Float[Array, "n"]:

@@ -10,6 +10,8 @@ from filterlearn.models.base import AbstractGaussianTransition
 from filterlearn.models.sde import SDE, draw_jumps, jump_moments
 from filterlearn.numerics.small import safe_sqrt
 
+_UNROLL = 4  # substeps in one turn of the loop: twice as fast as one, and still quick to compile
+
 
 def checked_steps(steps) -> int:
     """The number of substeps in a gap, at least one."""
@@ -61,7 +63,7 @@ class AbstractStepping(AbstractGaussianTransition):
                 new = new + self.jump(y, t, h, u, z[m:])
             return (new, t + h), None
 
-        return jax.lax.scan(one, (x, jnp.asarray(t0, x.dtype)), noise)[0][0]
+        return jax.lax.scan(one, (x, jnp.asarray(t0, x.dtype)), noise, unroll=min(self.substeps, _UNROLL))[0][0]
 
     def moments(self, x, t0, t1, u=None):
         """Mean, and the factor of the covariance with the diffusion at the start of the substep."""
