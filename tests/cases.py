@@ -90,14 +90,16 @@ BELIEFS = {
     ),
 }
 
-FILTERS = {
+EXACT_FILTERS = {  # on a linear-Gaussian model
     "kalman": fl.Kalman,
     "extended_kalman": fl.ExtendedKalman,
     "iterated_extended_kalman": lambda: fl.ExtendedKalman(3),
+}
+SAMPLING_FILTERS = {
     "ensemble_kalman": lambda: fl.EnsembleKalman(500),
     "particle": lambda: fl.ParticleFilter(2000),
 }
-EXACT_FILTERS = ("kalman", "extended_kalman", "iterated_extended_kalman")
+FILTERS = EXACT_FILTERS | SAMPLING_FILTERS
 
 
 def regression_family():
