@@ -10,7 +10,8 @@ _HOME = {
     "beliefs.joint": "JointBelief NestedBelief",
     "models.base": "StateSpaceModel Initial Diffuse AbstractTransition AbstractGaussianTransition AbstractLinearTransition "
     "AbstractObservation AbstractGaussianObservation",
-    "models.sde": "SDE CompoundPoisson",
+    "models.jumps": "CompoundPoisson",
+    "models.sde": "SDE",
     "models.family": "Parameter ModelFamily BoundFamily",
     "models.simulate": "simulate",
     "models.transitions.euler_maruyama": "EulerMaruyama",

@@ -16,8 +16,14 @@ from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.data import Dataset, Datum
 from filterlearn.models.simulate import path
 
-NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE = 1, 2, 4, 8
-FLAGS = {NOT_FINITE: "not finite", COVARIANCE_LOST: "covariance lost", COLLAPSED: "weights collapsed", LATE: "late"}
+NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE, OUT_OF_RANGE = 1, 2, 4, 8, 16
+FLAGS = {
+    NOT_FINITE: "not finite",
+    COVARIANCE_LOST: "covariance lost",
+    COLLAPSED: "weights collapsed",
+    LATE: "late",
+    OUT_OF_RANGE: "out of range",
+}
 
 
 class Info(eqx.Module):
@@ -26,7 +32,8 @@ class Info(eqx.Module):
     `log_evidence` is log p(y_k | y_1..k-1) or its stated estimate; `predicted` the mean and variance `(m,)` each of y_k
     before it was seen; `pit` the predictive distribution function at y_k `(m,)`, NaN where y_k is missing; `ess` the
     effective sample size (NaN for Gaussian beliefs); `flags` a sum of 1 not finite, 2 covariance lost, 4 weights or
-    ensemble collapsed, 8 late.
+    ensemble collapsed, 8 late, 16 out of range (a particle's state is not finite: it exploded, or a jump's intensity passed
+    its bound).
     """
 
     log_evidence: Any

@@ -16,24 +16,45 @@ def linear_sde():
     return fl.SDE(lambda t, x, u: MATRIX @ x, NOISE)
 
 
-def jumping_sde():
-    jump = fl.CompoundPoisson(1.5, dist.Normal(jnp.array([0.3, 0.0]), jnp.array([0.2, 0.0]), validate_args=False))
-    return fl.SDE(lambda t, x, u: MATRIX @ x, NOISE, jump)
+MARK = dist.Normal(jnp.array([0.3, 0.0]), jnp.array([0.2, 0.0]), validate_args=False)
+LAPLACE = dist.Laplace(jnp.array([0.3, 0.0]), jnp.array([0.2, 0.0]), validate_args=False)
+
+
+def jumping_sde(intensity=1.5, mark=MARK, bound=None):
+    return fl.SDE(lambda t, x, u: MATRIX @ x, NOISE, fl.CompoundPoisson(intensity, mark, bound))
+
+
+def counting(bound=None):
+    """A datum's jumps counted in z, 2 per unit time of an Ornstein-Uhlenbeck process."""
+    jump = fl.CompoundPoisson(2.0, dist.Normal(jnp.array([0.3]), 0.2), bound, most=12)
+    scheme = fl.EulerMaruyama(fl.SDE(lambda t, x, u: -x, jnp.array([0.5]), jump), steps=2)
+    return fl.SinceLast(scheme, lambda t, x, u: 0 * x, counted=[[1.0]])
 
 
 TRANSITIONS = {
     "euler_maruyama": lambda: fl.EulerMaruyama(linear_sde(), steps=3),
     "euler_maruyama_jumps": lambda: fl.EulerMaruyama(jumping_sde(), steps=1),
+    "euler_maruyama_laplace_jumps": lambda: fl.EulerMaruyama(jumping_sde(mark=LAPLACE), steps=1),
+    "euler_maruyama_thinned_jumps": lambda: fl.EulerMaruyama(
+        jumping_sde(lambda t, x, u: 3.0 * jax.nn.sigmoid(x[0]), bound=3.0), steps=3
+    ),
     "milstein": lambda: fl.Milstein(fl.SDE(lambda t, x, u: -x, lambda t, x, u: 0.3 * x), steps=3),
     "runge_kutta": lambda: fl.RungeKutta(linear_sde(), steps=3),
+    "runge_kutta_thinned_multivariate_jumps": lambda: fl.RungeKutta(
+        jumping_sde(1.5, dist.MultivariateNormal(jnp.array([0.3, 0.0]), 0.1 * jnp.eye(2) + 0.05), bound=2.0), steps=3
+    ),
     "linear_sde": lambda: fl.LinearSDE(MATRIX, NOISE, jnp.array([0.1, -0.2])),
+    "linear_sde_jumps": lambda: fl.LinearSDE(MATRIX, NOISE, jumps=fl.CompoundPoisson(1.5, MARK)),
+    "linear_sde_laplace_jumps": lambda: fl.LinearSDE(MATRIX, NOISE, jumps=[fl.CompoundPoisson(1.5, LAPLACE)]),
     "discrete": lambda: fl.Discrete(lambda t, x, u: jnp.sin(x), 0.1 * jnp.eye(2)),
     "linear_discrete": lambda: fl.LinearDiscrete(0.9 * jnp.eye(2), 0.1 * jnp.eye(2), jnp.array([0.1, 0.0])),
     "since_last": lambda: fl.SinceLast(
         fl.EulerMaruyama(fl.SDE(lambda t, x, u: -x, jnp.array([0.5])), steps=3), lambda t, x, u: x
     ),
+    "since_last_counts": counting,
+    "since_last_thinned_counts": lambda: counting(bound=3.0),
 }
-EXACT = ("linear_sde",)
+EXACT = ("linear_sde", "linear_sde_jumps")
 
 OBSERVATIONS = {
     "linear_gaussian": lambda: fl.LinearGaussianObservation([[1.0, 0.5]], [[0.3]], [0.2]),

@@ -59,6 +59,10 @@ class Kalman(AbstractAlgorithm):
         if not isinstance(model.transition, AbstractLinearTransition):
             name = type(model.transition).__name__
             raise TypeError(f"transition: Kalman needs a linear one, got {name}; use ExtendedKalman")
+        if not model.transition.gaussian:
+            raise TypeError(
+                "transition: Kalman needs Gaussian noise, got jumps; use ExtendedKalman, which matches their moments"
+            )
         if not isinstance(model.observation, LinearGaussianObservation):
             name = type(model.observation).__name__
             raise TypeError(f"observation: Kalman needs LinearGaussianObservation, got {name}; use ExtendedKalman")

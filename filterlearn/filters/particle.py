@@ -8,7 +8,7 @@ from filterlearn.beliefs.particles import Particles
 from filterlearn.models.base import starting_sample
 from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.masking import choose, observed
-from filterlearn.protocol import COLLAPSED, AbstractAlgorithm, Info, needed, origin_of, strong
+from filterlearn.protocol import COLLAPSED, OUT_OF_RANGE, AbstractAlgorithm, Info, needed, origin_of, strong
 from filterlearn.resamplers.adaptive import Adaptive
 from filterlearn.resamplers.base import AbstractResampler
 from filterlearn.resamplers.systematic import Systematic
@@ -62,5 +62,6 @@ class ParticleFilter(AbstractAlgorithm):
         mean = prior @ means
         variance = prior @ (variances + (means - mean) ** 2)
         pit = jnp.where(mask, prior @ jax.vmap(lambda x: observation.cdf(y, x, t, u))(belief.points), jnp.nan)
-        flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence), jnp.int32)
+        lost = ~jnp.isfinite(belief.points).all()
+        flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence) + OUT_OF_RANGE * lost, jnp.int32)
         return Info(evidence, (mean, variance), pit, effective_size(weights), flags)

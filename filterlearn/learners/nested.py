@@ -13,7 +13,7 @@ from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import semidefinite_factor
-from filterlearn.protocol import COLLAPSED, AbstractAlgorithm, Info, needed, strong
+from filterlearn.protocol import COLLAPSED, OUT_OF_RANGE, AbstractAlgorithm, Info, needed, strong
 from filterlearn.resamplers.systematic import Systematic
 
 
@@ -129,5 +129,6 @@ def _mixed(infos, weights, evidence, size):
     means, variances = infos.predicted
     mean = weights @ means
     variance = weights @ (variances + (means - mean) ** 2)
-    flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence), jnp.int32)
+    lost = (infos.flags & OUT_OF_RANGE).any()
+    flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence) + OUT_OF_RANGE * lost, jnp.int32)
     return Info(evidence, (mean, variance), weights @ infos.pit, size, flags)

@@ -65,7 +65,12 @@ class AbstractGaussianTransition(AbstractTransition):
 
 
 class AbstractLinearTransition(AbstractGaussianTransition):
-    """x(t1) = A x(t0) + b + N(0, Q), exactly."""
+    """x(t1) = A x(t0) + b + noise of mean 0 and covariance Q, exactly."""
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the noise is Gaussian."""
+        return True
 
     @abc.abstractmethod
     def discretise(self, t0, t1, u=None):

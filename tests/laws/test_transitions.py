@@ -8,7 +8,8 @@ import pytest
 from tests.cases import EXACT, TRANSITIONS
 
 X = jnp.array([0.7, -0.4])
-GAUSSIAN = [name for name in TRANSITIONS if name != "since_last"]
+GAUSSIAN = [name for name in TRANSITIONS if not name.startswith("since_last")]
+COUNTING = [name for name in TRANSITIONS if name.endswith("counts")]
 
 
 @pytest.mark.parametrize("name", TRANSITIONS)
@@ -37,6 +38,17 @@ def test_moments_of_one_substep_match_samples(name):
     slack = 5 * spread.std(0) / np.sqrt(100_000) + (0.02 * covariance if name == "milstein" else 1e-12)
     # counts of jumps are matched to order h: the exact variance of a compound Poisson sum is the one matched
     assert (jnp.abs(spread.mean(0) - covariance) <= slack).all()
+
+
+@pytest.mark.parametrize("name", COUNTING)
+def test_counts_since_the_last_datum_are_poisson(name):
+    """2 jumps per unit time, started anew at each datum: the frequencies of a gap of 0.7 after one of 0.5."""
+    transition, n, rate = TRANSITIONS[name](), 50_000, 2.0 * 0.7
+    before = transition.sample_many(jnp.tile(X, (n, 1)), 0.0, 0.5, key=jax.random.key(5))
+    counts = transition.sample_many(before, 0.5, 1.2, key=jax.random.key(6))[:, 1]
+    exact = np.exp(-rate) * np.cumprod([1.0, *(rate / k for k in range(1, 7))])
+    seen = np.array([(counts == k).mean() for k in range(7)])
+    assert (np.abs(seen - exact) < 5 * np.sqrt(exact * (1 - exact) / n)).all()
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -1,13 +1,25 @@
-"""What the fixed-step schemes share: substeps by `lax.scan`, noise in one array, jumps after the diffusion."""
+"""What the fixed-step schemes share: substeps by `lax.scan`, noise drawn at once, jumps after the diffusion."""
 
 import abc
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import log_ndtr, ndtr
 
 from filterlearn.models.base import AbstractGaussianTransition
-from filterlearn.models.sde import SDE, draw_jumps, jump_moments
+from filterlearn.models.jumps import (
+    candidates,
+    counted_jumps,
+    jump_moments,
+    kind_keys,
+    split_noise,
+    thinned_jump,
+    total_bound,
+    with_keys,
+)
+from filterlearn.models.sde import SDE
 from filterlearn.numerics.small import safe_sqrt
 
 _UNROLL = 4  # substeps in one turn of the loop: twice as fast as one, and still quick to compile
@@ -37,33 +49,73 @@ class AbstractStepping(AbstractGaussianTransition):
         """The same scheme with twice the substeps."""
         return type(self)(self.sde, steps=2 * self.substeps)  # ty: ignore[invalid-argument-type, unknown-argument]
 
+    def core(self, x):
+        """The part of the state that the SDE moves."""
+        return x
+
+    def jumped(self, x, change, counts):
+        """The state after jumps of the core, of which there were `counts` of each kind."""
+        return x + change
+
     def brownian(self, x, u):
         """The number of Brownian motions."""
         zero = jnp.zeros((), x.dtype)
-        return jax.eval_shape(lambda y: self.sde.noise_matrix(zero, y, u), x).shape[1]
+        return jax.eval_shape(lambda y: self.sde.noise_matrix(zero, y, u), self.core(x)).shape[1]
 
     def noise_shape(self, x, u=None):
-        """(substeps, Brownian motions + (n + 1) for each kind of jump)."""
-        return (self.substeps, self.brownian(x, u) + len(self.sde.jumps) * (x.shape[0] + 1))
+        """(substeps + candidates, Brownian motions + n + 1 for each kind of jump + 2 where there are candidates)."""
+        jumps, slots = self.sde.jumps, candidates(self.sde.jumps)
+        width = self.brownian(x, u) + len(jumps) * (self.core(x).shape[0] + 1)
+        return (self.substeps + slots, width + 2 * (slots > 0))
 
-    def jump(self, x, t, h, u, noise):
-        """The jumps of one substep."""
-        rows = noise.reshape(len(self.sde.jumps), x.shape[0] + 1)
-        return draw_jumps(self.sde.jumps, x, t, h, u, rows)
+    def draw_noise(self, n, x, u=None, *, key):
+        """The normals; with a key for each member where marks are neither Normal nor Delta."""
+        return with_keys(partial(super().draw_noise, n, x, u), n, self.sde.jumps, self.core(x), u, key)
 
     def push(self, x, t0, t1, u, noise):
-        """x(t1), substep by substep."""
-        h = (t1 - t0) / self.substeps
-        m = self.brownian(x, u)
+        """x(t1), substep by substep, and from candidate to candidate where an intensity has a bound."""
+        normals, key = split_noise(noise)
+        keys = None if key is None else jax.random.split(key, normals.shape[0])
+        move = self._thinned if candidates(self.sde.jumps) else self._stepped
+        return move(x, jnp.asarray(t0, x.dtype), t1 - t0, u, normals, keys)
 
-        def one(carry, z):
-            y, t = carry
+    def _rows(self, z):
+        return z.reshape(len(self.sde.jumps), -1)
+
+    def _stepped(self, x, t0, gap, u, normals, keys):
+        h, m, jumps = gap / self.substeps, self.brownian(x, u), self.sde.jumps
+
+        def one(carry, each):
+            (y, t), (z, key) = carry, each
             new = self.diffuse(y, t, h, u, z[:m])
-            if self.sde.jumps:
-                new = new + self.jump(y, t, h, u, z[m:])
+            if jumps:
+                drawn = counted_jumps(jumps, self.core(y), t, h, u, self._rows(z[m:]), kind_keys(key, jumps))
+                new = self.jumped(new, *drawn)
             return (new, t + h), None
 
-        return jax.lax.scan(one, (x, jnp.asarray(t0, x.dtype)), noise, unroll=min(self.substeps, _UNROLL))[0][0]
+        return jax.lax.scan(one, (x, t0), (normals, keys), unroll=min(self.substeps, _UNROLL))[0][0]
+
+    def _thinned(self, x, t0, gap, u, normals, keys):
+        h, m, jumps = gap / self.substeps, self.brownian(x, u), self.sde.jumps
+        slots, bound = candidates(jumps), total_bound(jumps, x.dtype)
+
+        def one(carry, each):
+            (y, past, used), (index, z, key) = carry, each
+            end = jnp.minimum(index + 1 - used, self.substeps) * h  # the end of this substep, counted from t0
+            wait = -log_ndtr(z[0]) / bound  # to the next candidate; memoryless, so drawn anew at each substep
+            candidate = (wait < end - past) & (used < slots)
+            dt = jnp.where(candidate, wait, jnp.maximum(end - past, 0.0))
+            rows, own = self._rows(z[2 + m :]), kind_keys(key, jumps)
+            new = self.diffuse(y, t0 + past, dt, u, z[2 : 2 + m])
+            new = self.jumped(new, *counted_jumps(jumps, self.core(y), t0 + past, dt, u, rows, own))
+            change, counts, held = thinned_jump(jumps, self.core(new), t0 + past + dt, u, ndtr(z[1]), rows, own)
+            after = jnp.where(held, self.jumped(new, change, counts), jnp.nan)
+            after = jnp.where(candidate, after, new)
+            return (after, jnp.where(candidate, past + wait, end), used + candidate), None
+
+        start = (x, jnp.zeros((), x.dtype), jnp.zeros((), x.dtype))
+        index = jnp.arange(normals.shape[0], dtype=x.dtype)
+        return jax.lax.scan(one, start, (index, normals, keys))[0][0]
 
     def moments(self, x, t0, t1, u=None):
         """Mean, and the factor of the covariance with the diffusion at the start of the substep."""

@@ -1,40 +1,65 @@
 """The exact transition of a linear SDE."""
 
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax.scipy.special import ndtr
+from numpyro.distributions import Distribution
 
 from filterlearn.models.base import AbstractLinearTransition, arrays, value_at
+from filterlearn.models.jumps import checked_jumps, jump_moments, kind_keys, poisson_count, split_noise, sum_first, with_keys
 from filterlearn.numerics.discretise import van_loan
 from filterlearn.numerics.small import semidefinite_factor
 
 
 class LinearSDE(AbstractLinearTransition):
-    """dx = (A x + b) dt + G dW, exact over any gap (Van Loan 1978, doi:10.1109/TAC.1978.1101743).
+    """dx = (A x + b) dt + G dW + jumps, exact over any gap (Van Loan 1978, doi:10.1109/TAC.1978.1101743).
 
     `drift_matrix` A `(n, n)`, `diffusion` G `(n, m)` or its diagonal `(n,)`, `offset` b `(n,)`; each may be a function of
     (t, u), taken at the start of the gap and held over it.
+
+    Jumps have a constant intensity and mark law; a function is refused with TypeError. The moments are exact (offset
+    b + intensity E[J], noise G G' + intensity E[J J']); so are the draws, jump times uniform given their number (at most
+    `most` in a gap, see `CompoundPoisson`; a bound is not needed). The law is then not Gaussian: `ExtendedKalman` matches
+    its moments, `Kalman` refuses it.
     """
 
     drift_matrix: Any
     diffusion: Any
     offset: Any
+    jumps: tuple
 
-    def __init__(self, drift_matrix, diffusion, offset=None):
+    def __init__(self, drift_matrix, diffusion, offset=None, jumps=()):
         self.drift_matrix, self.diffusion, self.offset = map(arrays, (drift_matrix, diffusion, offset))
+        self.jumps = checked_jumps(jumps)
+        for jump in self.jumps:
+            if callable(jump.intensity) or not isinstance(jump.mark, Distribution):
+                raise TypeError("jumps: LinearSDE needs a constant intensity and mark law, got a function; use EulerMaruyama")
 
     @property
     def substeps(self) -> int:
         """One: the law is exact."""
         return 1
 
-    def discretise(self, t0, t1, u=None):
-        """(exp(A h), offset, covariance)."""
-        a = jnp.asarray(value_at(self.drift_matrix, t0, u))
-        g = value_at(self.diffusion, t0, u)
+    @property
+    def gaussian(self) -> bool:
+        """Whether there are no jumps."""
+        return not self.jumps
+
+    def _coefficients(self, t, u):
+        a = jnp.asarray(value_at(self.drift_matrix, t, u))
+        g = value_at(self.diffusion, t, u)
         g = jnp.diag(g) if g.ndim == 1 else g
-        b = value_at(self.offset, t0, u)
-        return van_loan(a, g @ g.T, jnp.zeros(a.shape[0], a.dtype) if b is None else b, t1 - t0)
+        b = value_at(self.offset, t, u)
+        return a, jnp.zeros(a.shape[0], a.dtype) if b is None else b, g @ g.T
+
+    def discretise(self, t0, t1, u=None):
+        """(exp(A h), offset, covariance), the jumps in them by their mean and covariance."""
+        a, b, q = self._coefficients(t0, u)
+        drive, factor = jump_moments(self.jumps, jnp.zeros_like(b), t0, jnp.ones((), b.dtype), u)
+        return van_loan(a, q + sum(c @ c.T for c in factor), b + drive, t1 - t0)
 
     def moments(self, x, t0, t1, u=None):
         """Mean and factor of the exact law."""
@@ -42,10 +67,29 @@ class LinearSDE(AbstractLinearTransition):
         return matrix @ x + offset, semidefinite_factor(covariance)
 
     def noise_shape(self, x, u=None):
-        """One normal for each state."""
-        return x.shape
+        """One normal for each state; for each kind of jump one for the count and 1 + n for each of the `most` jumps."""
+        n = x.shape[0]
+        return (n + sum(1 + jump.most * (1 + n) for jump in self.jumps),)
+
+    def draw_noise(self, n, x, u=None, *, key):
+        """The normals; with a key for each member where marks are neither Normal nor Delta."""
+        return with_keys(partial(super().draw_noise, n, x, u), n, self.jumps, x, u, key)
 
     def push(self, x, t0, t1, u, noise):
         """A draw of the exact law."""
-        mean, factor = self.moments(x, t0, t1, u)
-        return mean + factor @ noise
+        normals, key = split_noise(noise)
+        n, (a, b, q) = x.shape[0], self._coefficients(t0, u)
+        matrix, offset, covariance = van_loan(a, q, b, t1 - t0)
+        moved = matrix @ x + offset + semidefinite_factor(covariance) @ normals[:n]
+        rest = normals[n:]
+        for jump, own in zip(self.jumps, kind_keys(key, self.jumps), strict=True):
+            row, rest = rest[: 1 + jump.most * (1 + n)], rest[1 + jump.most * (1 + n) :]
+            moved = moved + self._carried(jump, a, t0, t1 - t0, x, u, row, own)
+        return moved
+
+    def _carried(self, jump, a, t0, h, x, u, row, key):
+        """The jumps of one kind at t1, each carried by exp(A s) over the time s that was left."""
+        count = poisson_count(jump.rate(t0, x, u) * h, ndtr(row[0]), jump.most)
+        marks = jump.marks(jump.most, t0, x, u, row[1 + jump.most :].reshape(jump.most, -1), key)
+        left = h * ndtr(row[1 : 1 + jump.most])
+        return sum_first(count, jax.vmap(lambda s, mark: jax.scipy.linalg.expm(a * s) @ mark)(left, marks))

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
+from filterlearn.models.base import arrays
 from filterlearn.models.sde import SDE
 from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.small import safe_sqrt
@@ -15,19 +16,24 @@ class SinceLast(AbstractStepping):
 
     The state becomes (x, z); observations read both: returns of a latent price, leverage, aggregates. At equal times z
     keeps the value that it had, so that a second sensor reads the same integral. `noise` gives `(k, m)` for the m Brownian
-    motions of the SDE; `integrand` gives `(k,)`. The cumulator of Harvey (1989, section 6.3,
-    ISBN 9780521405737), for any SDE.
+    motions of the SDE; `integrand` gives `(k,)`. With `counted` C `(k, kinds)`, z also grows by C N, with N the numbers of
+    jumps of each kind of the SDE: a particle filter then knows the probability of a jump since the last datum. The
+    cumulator of Harvey (1989, section 6.3, ISBN 9780521405737), for any SDE.
     """
 
     transition: AbstractStepping
     integrand: Any
     noise: Any
     size: int = eqx.field(static=True)
+    counted: Any
 
-    def __init__(self, transition, integrand, noise=None, *, size=1):
+    def __init__(self, transition, integrand, noise=None, *, size=1, counted=None):
         if not isinstance(transition, AbstractStepping):
             raise TypeError(f"transition: a stepping scheme is needed, got {type(transition).__name__}")
         self.transition, self.integrand, self.noise, self.size = transition, integrand, noise, size
+        self.counted, needed = arrays(counted), (size, len(transition.sde.jumps))
+        if counted is not None and self.counted.shape != needed:
+            raise ValueError(f"counted: shape {needed}, (size, kinds of jump), is needed, got {self.counted.shape}")
 
     @property
     def sde(self) -> SDE:
@@ -54,19 +60,17 @@ class SinceLast(AbstractStepping):
 
     def refined(self):
         """The scheme inside with twice the substeps."""
-        return SinceLast(self.transition.refined(), self.integrand, self.noise, size=self.size)
+        return SinceLast(self.transition.refined(), self.integrand, self.noise, size=self.size, counted=self.counted)
 
-    def noise_shape(self, x, u=None):
+    def core(self, x):
         """That of the scheme inside."""
-        return self.transition.noise_shape(x[: -self.size], u)
+        return self.transition.core(x[: -self.size])
 
-    def brownian(self, x, u):
-        """That of the scheme inside."""
-        return self.transition.brownian(x[: -self.size], u)
-
-    def jump(self, x, t, h, u, noise):
-        """The jumps of x; z has none."""
-        return jnp.concatenate([self.transition.jump(x[: -self.size], t, h, u, noise), jnp.zeros(self.size, x.dtype)])
+    def jumped(self, x, change, counts):
+        """x by its jumps, z by their number."""
+        z = x[-self.size :]
+        z = z if self.counted is None else z + jnp.asarray(self.counted, x.dtype) @ counts
+        return jnp.concatenate([self.transition.jumped(x[: -self.size], change, counts), z])
 
     def push(self, x, t0, t1, u, noise):
         """Resets z where time moves on, then steps."""
