@@ -47,6 +47,18 @@ def test_thinning_draws_a_moving_intensity_exactly():
     assert drawn(still(fl.CompoundPoisson(intensity, ONE, most=40)), 0.0, 2.0, n).max() == 0
 
 
+def test_candidates_run_out_as_often_as_said():
+    """At an intensity equal to the bound every candidate jumps: the count in a gap is the least of `most` and Poisson(3)."""
+    n, most = 40_000, 3
+    scheme = fl.EulerMaruyama(
+        fl.SDE(lambda t, x, u: 0 * x, jnp.zeros(1), fl.CompoundPoisson(1.5, ONE, 1.5, most=most)), steps=4
+    )
+    counts = drawn(scheme, 0.0, 2.0, n)
+    p = [*stats.poisson.pmf(np.arange(most), 3.0), stats.poisson.sf(most - 1, 3.0)]
+    for k, exact in enumerate(p):
+        assert abs((counts == k).mean() - exact) < 5 * np.sqrt(exact * (1 - exact) / n)
+
+
 def test_kinds_of_jumps_keep_their_own_counts():
     """Two bounded kinds share their candidates with an unbounded one between: independent Poisson counts of 2, 1 and 3."""
     rates, n = np.array([2.0, 1.0, 3.0]), 40_000
@@ -146,6 +158,25 @@ def test_probability_of_a_jump_since_the_last_datum():
     exact = 1 - terms[0] / terms.sum()
     # 20 runs, each with a bias of order 1 / 10,000
     assert abs(found.mean() - exact) < 5 * found.std() / np.sqrt(20) + 1e-3
+
+
+def test_marks_of_any_law_inside_a_joint_learner():
+    """Marks that take keys, with parameters beside them: the mean of the predicted state is that of the Euler steps."""
+    jump = fl.CompoundPoisson(L, dist.Exponential(jnp.array([2.0])), most=16)
+
+    def build(p):
+        sde = fl.SDE(lambda t, x, u: p["level"] - x, jnp.array([S]), jump)
+        seen = fl.LinearGaussianObservation([[1.0]], [[1.0]])
+        return fl.StateSpaceModel(fl.Gaussian([0.0], 0.0, time=0.0), fl.EulerMaruyama(sde, steps=2), seen)
+
+    family = fl.ModelFamily(build, {"level": fl.Parameter(dist.Normal(0.0, 0.1))})
+    algorithm = fl.Joint(fl.ParticleFilter(20_000))
+    first, second = jax.random.split(jax.random.key(0))
+    belief = algorithm.init(family, key=first)
+    belief = algorithm.predict(family, belief, jnp.asarray(1.0), key=second)
+    # two Euler steps of 1/2 to the mean 1 of the jumps (L / 2), from 0: 1 - 1 / 4
+    sd = np.sqrt(belief.state.covariance[0, 0] / 20_000)
+    assert abs(belief.state.mean[0] - 0.75) < 5 * sd
 
 
 def test_an_intensity_above_its_bound_is_flagged():
