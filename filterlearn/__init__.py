@@ -26,6 +26,7 @@ _HOME = {
     "models.parameter_dynamics.static": "Static",
     "models.parameter_dynamics.random_walk": "RandomWalk",
     "models.parameter_dynamics.ornstein_uhlenbeck": "OrnsteinUhlenbeck",
+    "models.parameter_dynamics.forgetting": "Forgetting",
     "resamplers.multinomial": "Multinomial",
     "resamplers.systematic": "Systematic",
     "resamplers.adaptive": "Adaptive",

@@ -23,6 +23,10 @@ class AbstractBelief(eqx.Module):
     def quantile(self, q) -> Float[Array, "*q n"]:
         """Marginal quantiles at `q`, `(..., dimension)`."""
 
+    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"]):
+        """The belief about A x + b. Raises TypeError where a belief has no such map."""
+        raise TypeError(f"belief: a Gaussian, an Ensemble or Particles can be mapped, got {type(self).__name__}")
+
 
 def start_time(time, dtype):
     """A belief's clock: `None` means the time of the first datum, stored as -inf."""

@@ -33,3 +33,7 @@ class Ensemble(AbstractBelief):
     def quantile(self, q) -> Float[Array, "*q n"]:
         """Sample quantiles."""
         return jnp.quantile(self.members, jnp.asarray(q), axis=0)
+
+    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"]):
+        """Each member mapped."""
+        return Ensemble(self.members @ matrix.T + offset, self.time)

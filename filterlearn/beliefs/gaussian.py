@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 
 from filterlearn.beliefs.base import AbstractBelief, start_time
 from filterlearn.numerics.sampling import normals
-from filterlearn.numerics.small import semidefinite_factor
+from filterlearn.numerics.small import semidefinite_factor, symmetric
 
 
 def _square(mean, covariance):
@@ -66,6 +67,11 @@ class Gaussian(AbstractBelief):
         """mean + sd * Phi^-1(q)."""
         z = jax.scipy.special.ndtri(jnp.asarray(q, self.mean.dtype))[..., None]
         return self.mean + z * jnp.sqrt(jnp.diagonal(self.covariance))
+
+    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"]):
+        """N(A mean + b, A covariance A')."""
+        moments = matrix @ self.mean + offset, symmetric(matrix @ self.covariance @ matrix.T)
+        return eqx.tree_at(lambda b: (b.mean, b.covariance), self, moments)
 
 
 class DiffuseGaussian(AbstractBelief):

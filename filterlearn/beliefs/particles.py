@@ -62,3 +62,7 @@ class Particles(AbstractBelief):
     def quantile(self, q) -> Float[Array, "*q n"]:
         """Weighted quantiles."""
         return weighted_quantile(self.points, self.weights, q)
+
+    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"]):
+        """Each point mapped."""
+        return Particles(self.points @ matrix.T + offset, self.log_weights, self.time)

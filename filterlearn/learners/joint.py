@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import JointBelief
 from filterlearn.filters.kalman import Kalman
+from filterlearn.learners.base import forgotten
 from filterlearn.models.base import (
     AbstractGaussianObservation,
     AbstractGaussianTransition,
@@ -20,6 +21,7 @@ from filterlearn.models.base import (
 )
 from filterlearn.models.family import ModelFamily
 from filterlearn.models.observations.base import AbstractMaskedGaussian
+from filterlearn.numerics.small import as_matrix, spread
 from filterlearn.protocol import AbstractAlgorithm
 
 
@@ -52,8 +54,8 @@ class _Moved(_Parts, AbstractTransition):
     def push(self, x, t0, t1, u, noise):
         inner, own = noise
         moved = self.model(x).transition.push(self.state(x), t0, t1, u, inner)
-        mean, sd = self.family.motion(x[-self.family.size :], t1 - t0)
-        return jnp.concatenate([moved, mean + sd * own])
+        mean, factor = self.family.motion(x[-self.family.size :], t1 - t0)
+        return jnp.concatenate([moved, mean + spread(factor, own)])
 
 
 class _GaussianMoved(_Parts, AbstractGaussianTransition):
@@ -67,8 +69,8 @@ class _GaussianMoved(_Parts, AbstractGaussianTransition):
 
     def moments(self, x, t0, t1, u=None):
         mean, factor = self.model(x).transition.moments(self.state(x), t0, t1, u)
-        centre, sd = self.family.motion(x[-self.family.size :], t1 - t0)
-        return jnp.concatenate([mean, centre]), jax.scipy.linalg.block_diag(factor, jnp.diag(sd))
+        centre, own = self.family.motion(x[-self.family.size :], t1 - t0)
+        return jnp.concatenate([mean, centre]), jax.scipy.linalg.block_diag(factor, as_matrix(own))
 
 
 class _Seen(_Parts, AbstractObservation):
@@ -165,8 +167,9 @@ class Joint(AbstractAlgorithm):
         return self._wrap(problem, self.filter.init(stacked(problem), key=key))
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
-        """Both moved."""
-        return self._wrap(problem, self.filter.predict(stacked(problem), belief.stacked, time, inputs, key=key))
+        """What is to be forgotten forgotten, then both moved."""
+        before = forgotten(problem, belief.stacked, time)
+        return self._wrap(problem, self.filter.predict(stacked(problem), before, time, inputs, key=key))
 
     def update(self, problem, belief, datum, *, key=None):
         """Both corrected."""

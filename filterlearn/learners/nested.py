@@ -9,11 +9,12 @@ import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import NestedBelief
 from filterlearn.beliefs.particles import Particles, weighted_covariance
+from filterlearn.learners.base import forgotten
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.masking import choose, observed
-from filterlearn.numerics.small import semidefinite_factor
-from filterlearn.protocol import COLLAPSED, OUT_OF_RANGE, AbstractAlgorithm, Info, needed, strong
+from filterlearn.numerics.small import semidefinite_factor, spread
+from filterlearn.protocol import COLLAPSED, OUT_OF_RANGE, AbstractAlgorithm, Info, needed, origin_of, strong
 from filterlearn.resamplers.systematic import Systematic
 
 
@@ -90,10 +91,15 @@ class Nested(AbstractAlgorithm):
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """Parameters moved by their laws, then each filter's prediction."""
         first, second = jax.random.split(needed(key))
-        gap = time - jnp.where(jnp.isinf(belief.time), time, belief.time)
-        thetas = belief.parameters.points
-        mean, sd = jax.vmap(lambda th: problem.motion(th, gap))(thetas)
-        thetas = mean + sd * jax.random.normal(first, thetas.shape, thetas.dtype)
+        gap = time - origin_of(belief.time, time)
+        thetas = forgotten(problem, belief.parameters, time).points
+        noise = jax.random.normal(first, thetas.shape, thetas.dtype)
+
+        def moved(theta, z):
+            mean, factor = problem.motion(theta, gap)
+            return mean + spread(factor, z)
+
+        thetas = jax.vmap(moved)(thetas, noise)
         inner = jax.vmap(lambda th, b, k: self.filter.predict(problem(th), b, time, inputs, key=k))(
             thetas, belief.inner, jax.random.split(second, self.size)
         )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
+from jaxtyping import Array, Float, Int
 from numpyro.distributions.transforms import biject_to
 
 from filterlearn.models.base import StateSpaceModel
 from filterlearn.models.parameter_dynamics.base import AbstractDynamics
 from filterlearn.models.parameter_dynamics.static import Static
+from filterlearn.numerics.leaves import is_array, replaced, selected
+from filterlearn.numerics.small import as_matrix
 
+_STILL = Static()
 _PILOT = 2001  # prior draws behind the unconstrained median and scale
 
 
@@ -23,30 +27,69 @@ class Parameter(eqx.Module):
     """A prior (a numpyro law, whose support is the constraint) and a law of motion on the unconstrained scale."""
 
     prior: Any
-    dynamics: AbstractDynamics = Static()
+    dynamics: AbstractDynamics = _STILL
 
     def __check_init__(self):
         if not isinstance(self.prior, dist.Distribution):
             raise TypeError(f"prior: a numpyro distribution is needed, got {type(self.prior).__name__}")
         if self.prior.support.is_discrete:
             raise TypeError("prior: a continuous law is needed; mix over discrete parameters outside the family")
-        if not isinstance(self.dynamics, AbstractDynamics):
-            raise TypeError(f"dynamics: Static, RandomWalk or OrnsteinUhlenbeck is needed, got {self.dynamics!r}")
+        _check_motion("dynamics", self.dynamics)
+
+
+def _check_motion(name, given):
+    if not isinstance(given, AbstractDynamics):
+        raise TypeError(f"{name}: Static, RandomWalk, OrnsteinUhlenbeck or Forgetting is needed, got {given!r}")
+
+
+class _Build(eqx.Module):
+    """A function of the values whose arrays are leaves and whose rest is static: a family with a network inside traces once,
+    vmaps and differentiates."""
+
+    arrays: list
+    rest: tuple = eqx.field(static=True)
+
+    def __init__(self, function):
+        leaves, form = jax.tree.flatten(function)
+        self.arrays = [leaf if is_array(leaf) else None for leaf in leaves]
+        self.rest = (form, tuple(None if is_array(leaf) else leaf for leaf in leaves))
+
+    def __call__(self, values):
+        form, fixed = self.rest
+        leaves = [f if a is None else a for a, f in zip(self.arrays, fixed, strict=True)]
+        return jax.tree.unflatten(form, leaves)(values)
+
+
+class _WithNetwork(eqx.Module):
+    """values -> build(network with those weights, the other values)."""
+
+    network: Any
+    build: Any
+    names: tuple[str, ...]
+
+    def __call__(self, values):
+        others = {name: value for name, value in values.items() if name not in self.names}
+        return self.build(replaced(self.network, {name: values[name] for name in self.names}), others)
 
 
 class ModelFamily(eqx.Module):
     """`build(values: dict) -> StateSpaceModel` over named parameters.
 
     theta is the flat unconstrained vector, ordered by sorted name then C order. `family(theta)` is lazy: a pytree that
-    holds theta and builds inside the trace, so that changing theta never retraces.
+    holds theta and builds inside the trace, so that changing theta never retraces. `build` is any function, or an
+    `equinox.Module` with a `__call__`, whose arrays are leaves of the family. `dynamics={("a", "b"): RandomWalk(factor)}`
+    moves several parameters together: the law acts on their concatenated unconstrained pieces, in the order named.
+
+    Raises ValueError for a joint motion of an unknown name, of a name twice, or of one with a motion of its own.
     """
 
-    build: Callable = eqx.field(static=True)
+    build: Any
     parameters: dict[str, Parameter]
+    dynamics: dict[tuple[str, ...], AbstractDynamics]
     median: Any
     sd: Any
 
-    def __init__(self, build, parameters):
+    def __init__(self, build, parameters, dynamics=None):
         if not callable(build):
             raise TypeError(f"build: a function of the values is needed, got {type(build).__name__}")
         if not parameters:
@@ -54,18 +97,49 @@ class ModelFamily(eqx.Module):
         for name, given in parameters.items():
             if not isinstance(given, Parameter):
                 raise TypeError(f"parameters[{name!r}]: a Parameter is needed, got {type(given).__name__}")
-        self.build, self.parameters = build, {name: parameters[name] for name in sorted(parameters)}
+        self.build, self.parameters = _Build(build), {name: parameters[name] for name in sorted(parameters)}
+        self.dynamics = dict(dynamics or {})
+        self._check_together()
         self.median, self.sd = self._pilot()
+        jax.eval_shape(self.motion, self.median, jnp.ones(()))  # a scale that does not fit fails here, by name
+
+    @classmethod
+    def from_module(cls, module, build, *, where, scale, dynamics=_STILL, parameters=None) -> ModelFamily:
+        """The weights of a network as parameters: `build(network, values) -> StateSpaceModel`.
+
+        Every floating array inside `where(module)` (as for `equinox.tree_at`; `lambda net: net` for all) becomes a parameter
+        named by its path, such as `layers[0].weight`, with a Normal prior centred on the module's own weight, sd `scale`,
+        and the motion `dynamics`; the other weights stay. `values` holds the other `parameters`, if any.
+        """
+        weights = selected(module, where)
+        if not weights:
+            raise ValueError("where: no floating array is inside the part that it selects")
+        extra = parameters or {}
+        if twice := sorted(set(weights) & set(extra)):
+            raise ValueError(f"parameters: {twice} are weights of the module; choose other names")
+        own = {name: Parameter(dist.Normal(weight, scale), dynamics) for name, weight in weights.items()}
+        return cls(_WithNetwork(module, build, tuple(weights)), {**own, **extra})
+
+    def _check_together(self):
+        seen = set()
+        for names, law in self.dynamics.items():
+            if not isinstance(names, tuple) or not names:
+                raise TypeError(f"dynamics: each key is a tuple of parameter names, got {names!r}")
+            _check_motion(f"dynamics[{names!r}]", law)
+            for name in names:
+                if name not in self.parameters:
+                    raise ValueError(f"dynamics: {name!r} is not a parameter; the names are {list(self.names)}")
+                if name in seen:
+                    raise ValueError(f"dynamics: {name!r} is named twice; a parameter moves by one law")
+                if not isinstance(self.parameters[name].dynamics, Static):
+                    raise ValueError(f"dynamics: {name!r} has a motion of its own; leave that one Static")
+                seen.add(name)
 
     def _pilot(self):
         """The prior's median and sd on the unconstrained scale: exact for normal laws, others by 2,001 draws."""
-        draws = self.sample_prior(_PILOT, key=jax.random.key(0))
-        median, sd = jnp.median(draws, axis=0), jnp.std(draws, axis=0)
-        for _, p, index in self._pieces(jnp.arange(self.size)):
-            if isinstance(p.prior, dist.Normal):
-                median = median.at[index.ravel()].set(jnp.ravel(p.prior.loc * jnp.ones(index.shape)))
-                sd = sd.at[index.ravel()].set(jnp.ravel(p.prior.scale * jnp.ones(index.shape)))
-        return median, sd
+        keys = jax.random.split(jax.random.key(0), len(self.parameters))
+        moments = [_unconstrained_moments(p.prior, k) for p, k in zip(self.parameters.values(), keys, strict=True)]
+        return jnp.concatenate([m for m, _ in moments]), jnp.concatenate([s for _, s in moments])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,12 +154,16 @@ class ModelFamily(eqx.Module):
         """Length of theta."""
         return sum(math.prod(s) for s in self._shapes().values())
 
+    def _places(self) -> dict[str, slice]:
+        """Where each parameter stands in theta."""
+        shapes = self._shapes()
+        stops = np.cumsum([math.prod(shape) for shape in shapes.values()]).tolist()
+        return {name: slice(a, b) for name, a, b in zip(shapes, [0, *stops], stops, strict=False)}
+
     def _pieces(self, theta):
-        start = 0
+        places = self._places()
         for name, shape in self._shapes().items():
-            stop = start + math.prod(shape)
-            yield name, self.parameters[name], theta[start:stop].reshape(shape)
-            start = stop
+            yield name, self.parameters[name], theta[places[name]].reshape(shape)
 
     def constrain(self, theta) -> dict:
         """Named values from the unconstrained vector."""
@@ -107,22 +185,54 @@ class ModelFamily(eqx.Module):
             total += jnp.sum(p.prior.log_prob(value)) + jnp.sum(transform.log_abs_det_jacobian(piece, value))
         return total
 
-    def sample_prior(self, n: int, *, key):
-        """`n` draws of theta from the prior, `(n, size)`."""
+    def sample_prior(self, n: int, *, key) -> Float[Array, "n p"]:
+        """`n` draws of theta from the prior."""
         keys = jax.random.split(key, len(self.parameters))
-        draws = [
-            jnp.reshape(biject_to(p.prior.support).inv(p.prior.sample(k, (n,))), (n, -1))
-            for k, p in zip(keys, self.parameters.values(), strict=True)
-        ]
-        return jnp.concatenate(draws, axis=1)
+        draws = [_unconstrained(p.prior, n, k) for p, k in zip(self.parameters.values(), keys, strict=True)]
+        return jnp.concatenate(draws, axis=1).astype(self.median.dtype)
 
-    def motion(self, theta, gap):
-        """Mean and standard deviation of theta after a gap."""
-        parts = [
-            p.dynamics.moments(piece.ravel(), gap, middle.ravel())
-            for (_, p, piece), (_, _, middle) in zip(self._pieces(theta), self._pieces(self.median), strict=True)
-        ]
-        return jnp.concatenate([m for m, _ in parts]), jnp.concatenate([s for _, s in parts])
+    def _laws(self) -> list[tuple[AbstractDynamics, list[slice]]]:
+        """Each law of motion, and the pieces of theta that it moves."""
+        places = self._places()
+        joint = {name for names in self.dynamics for name in names}
+        own = [(p.dynamics, [places[name]]) for name, p in self.parameters.items() if name not in joint]
+        return own + [(law, [places[name] for name in names]) for names, law in self.dynamics.items()]
+
+    def _entries(self, pieces) -> Int[np.ndarray, "k"]:
+        return np.concatenate([np.arange(piece.start, piece.stop) for piece in pieces])
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """Names of the parameters that are not static."""
+        own = {name for name, p in self.parameters.items() if not isinstance(p.dynamics, Static)}
+        joint = {name for names, law in self.dynamics.items() if not isinstance(law, Static) for name in names}
+        return tuple(sorted(own | joint))
+
+    def motion(self, theta, gap) -> tuple[Float[Array, "p"], Float[Array, "p *k"]]:
+        """Mean of theta after a gap, and its noise: standard deviations `(p,)`, or a factor `(p, p)` where entries move
+        together."""
+
+        def moments(law, pieces):
+            here, centre = (jnp.concatenate([v[piece] for piece in pieces]) for v in (theta, self.median))
+            return law.moments(here, gap, centre)
+
+        laws = self._laws()
+        means, noises = zip(*(moments(*each) for each in laws), strict=True)
+        together = any(noise.ndim == 2 for noise in noises)
+        noise = jax.scipy.linalg.block_diag(*map(as_matrix, noises)) if together else jnp.concatenate(noises)
+        mean = jnp.concatenate(means)
+        if not self.dynamics:
+            return mean, noise
+        back = np.argsort(self._entries([piece for _, pieces in laws for piece in pieces]))
+        return mean[back], noise[back][:, back] if together else noise[back]
+
+    def kept(self, gap) -> tuple[Int[np.ndarray, "f"], Float[Array, "f"]]:
+        """The entries of theta that forget, and the power of the belief about each that outlasts the gap."""
+        pairs = [(self._entries(pieces), law.kept(gap)) for law, pieces in self._laws()]
+        pairs = [(i, jnp.broadcast_to(kept, i.shape)) for i, kept in pairs if kept is not None]
+        if not pairs:
+            return np.zeros(0, int), jnp.zeros(0, self.median.dtype)
+        return np.concatenate([i for i, _ in pairs]), jnp.concatenate([kept for _, kept in pairs])
 
     def __call__(self, theta) -> BoundFamily:
         """The member of the family at theta."""
@@ -142,3 +252,16 @@ class BoundFamily(eqx.Module):
     def resolve(self) -> StateSpaceModel:
         """The model at theta."""
         return self.family.build(self.family.constrain(self.theta))
+
+
+def _unconstrained(prior, n, key):
+    """`n` draws of a parameter on the unconstrained scale, `(n, p)`."""
+    return jnp.reshape(biject_to(prior.support).inv(prior.sample(key, (n,))), (n, -1))
+
+
+def _unconstrained_moments(prior, key):
+    """Median and sd of a prior on the unconstrained scale."""
+    if isinstance(prior, dist.Normal):
+        return tuple(jnp.ravel(jnp.broadcast_to(part, prior.batch_shape)) for part in (prior.loc, prior.scale))
+    draws = _unconstrained(prior, _PILOT, key)
+    return jnp.median(draws, axis=0), jnp.std(draws, axis=0)

@@ -79,3 +79,13 @@ def safe_sqrt(x):
     """The square root with gradient 0, not infinity, at 0."""
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
+
+
+def spread(factor: Float[Array, "n *k"], noise: Float[Array, "k"]) -> Float[Array, "n"]:
+    """Noise scaled by standard deviations `(n,)`, or by a factor `(n, k)`."""
+    return factor * noise if factor.ndim == 1 else factor @ noise
+
+
+def as_matrix(factor: Float[Array, "n *k"]) -> Float[Array, "n k"]:
+    """Standard deviations `(n,)` as a diagonal factor; a factor as it is."""
+    return jnp.diag(factor) if factor.ndim == 1 else factor

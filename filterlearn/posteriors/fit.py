@@ -15,7 +15,6 @@ from numpyro.infer import NUTS as NumPyroKernel
 
 from filterlearn.diagnostics.results import times_of
 from filterlearn.models.family import ModelFamily
-from filterlearn.models.parameter_dynamics.static import Static
 from filterlearn.protocol import checked, log_evidence, run
 
 
@@ -125,8 +124,8 @@ def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree
     if not isinstance(family, ModelFamily):
         raise TypeError(f"family: a ModelFamily is needed, got {type(family).__name__}")
     data, method = checked(data), NUTS() if method is None else method
-    if moving := [n for n, p in family.parameters.items() if not isinstance(p.dynamics, Static)]:
-        warnings.warn(f"fit treats the moving parameters {moving} as static", stacklevel=2)
+    if moving := family.moving:
+        warnings.warn(f"fit treats the moving parameters {list(moving)} as static", stacklevel=2)
     first, second, third = jax.random.split(key, 3)
 
     def log_density(theta, key=None):

@@ -4,18 +4,26 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from filterlearn.models.parameter_dynamics.base import AbstractDynamics
+from filterlearn.models.parameter_dynamics.base import AbstractDynamics, noise
 from filterlearn.numerics.small import safe_sqrt
 
 
 class OrnsteinUhlenbeck(AbstractDynamics):
     """Mean reversion to the prior's median with a timescale; `scale` is the stationary standard deviation (Uhlenbeck &
-    Ornstein 1930, doi:10.1103/PhysRev.36.823)."""
+    Ornstein 1930, doi:10.1103/PhysRev.36.823).
+
+    `scale` is one number, one for each entry, or a factor `(p, p)` of the stationary covariance; a factor needs one
+    timescale for all entries (ValueError).
+    """
 
     timescale: Any
     scale: Any
 
+    def __check_init__(self):
+        if jnp.ndim(self.scale) == 2 and jnp.ndim(self.timescale):
+            raise ValueError(f"timescale: one number is needed with a matrix scale, got shape {jnp.shape(self.timescale)}")
+
     def moments(self, theta, gap, centre):
         """The exact transition."""
-        sd = self.scale * safe_sqrt(-jnp.expm1(-2 * gap / self.timescale))
-        return centre + (theta - centre) * jnp.exp(-gap / self.timescale), jnp.broadcast_to(sd, theta.shape)
+        sd = noise(self.scale, theta.shape[0], safe_sqrt(-jnp.expm1(-2 * gap / self.timescale)))
+        return centre + (theta - centre) * jnp.exp(-gap / self.timescale), sd

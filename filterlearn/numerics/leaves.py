@@ -1,0 +1,28 @@
+"""Named array leaves of a pytree: taken out, and put back."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import numpy as np
+
+
+def is_array(leaf) -> bool:
+    """A jax or numpy array."""
+    return isinstance(leaf, jax.Array | np.ndarray)
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path).lstrip(".")
+
+
+def selected(tree, where: Callable) -> dict:
+    """The floating array leaves inside `where(tree)`, by their path in the tree, such as `layers[0].weight`."""
+    mask = eqx.tree_at(where, jax.tree.map(lambda _: False, tree), replace_fn=lambda part: jax.tree.map(lambda _: True, part))
+    pairs = zip(jax.tree_util.tree_flatten_with_path(tree)[0], jax.tree.leaves(mask), strict=True)
+    return {_name(path): leaf for (path, leaf), chosen in pairs if chosen and eqx.is_inexact_array(leaf)}
+
+
+def replaced(tree, values: dict):
+    """The tree with the leaves of those names replaced."""
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: values.get(_name(path), leaf), tree)
