@@ -66,6 +66,7 @@ DYNAMICS = {
     "static": fl.Static,
     "random_walk": lambda: fl.RandomWalk(0.3),
     "ornstein_uhlenbeck": lambda: fl.OrnsteinUhlenbeck(2.0, 0.5),
+    "forgetting": lambda: fl.Forgetting(10.0),
 }
 
 RESAMPLERS = {

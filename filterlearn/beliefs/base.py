@@ -23,8 +23,12 @@ class AbstractBelief(eqx.Module):
     def quantile(self, q) -> Float[Array, "*q n"]:
         """Marginal quantiles at `q`, `(..., dimension)`."""
 
-    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"]):
-        """The belief about A x + b. Raises TypeError where a belief has no such map."""
+    def fresh(self, share: Float[Array, "f"]) -> Float[Array, "f"]:
+        """How much of a share that is forgotten is drawn afresh: none, where no two points are copies of each other."""
+        return jnp.zeros_like(share)
+
+    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"], factor: Float[Array, "k f"], *, key):
+        """The belief about A x + b + L e, e ~ N(0, I). Raises TypeError where a belief has no such map."""
         raise TypeError(f"belief: a Gaussian, an Ensemble or Particles can be mapped, got {type(self).__name__}")
 
 

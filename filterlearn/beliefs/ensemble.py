@@ -34,6 +34,7 @@ class Ensemble(AbstractBelief):
         """Sample quantiles."""
         return jnp.quantile(self.members, jnp.asarray(q), axis=0)
 
-    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"]):
-        """Each member mapped."""
-        return Ensemble(self.members @ matrix.T + offset, self.time)
+    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"], factor: Float[Array, "k f"], *, key):
+        """Each member mapped, with noise of its own."""
+        noise = jax.random.normal(key, (self.members.shape[0], factor.shape[1]), factor.dtype)
+        return Ensemble(self.members @ matrix.T + offset + noise @ factor.T, self.time)

@@ -68,9 +68,9 @@ class Gaussian(AbstractBelief):
         z = jax.scipy.special.ndtri(jnp.asarray(q, self.mean.dtype))[..., None]
         return self.mean + z * jnp.sqrt(jnp.diagonal(self.covariance))
 
-    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"]):
-        """N(A mean + b, A covariance A')."""
-        moments = matrix @ self.mean + offset, symmetric(matrix @ self.covariance @ matrix.T)
+    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"], factor: Float[Array, "k f"], *, key):
+        """N(A mean + b, A covariance A' + L L')."""
+        moments = matrix @ self.mean + offset, symmetric(matrix @ self.covariance @ matrix.T + factor @ factor.T)
         return eqx.tree_at(lambda b: (b.mean, b.covariance), self, moments)
 
 

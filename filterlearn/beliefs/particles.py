@@ -63,6 +63,11 @@ class Particles(AbstractBelief):
         """Weighted quantiles."""
         return weighted_quantile(self.points, self.weights, q)
 
-    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"]):
-        """Each point mapped."""
-        return Particles(self.points @ matrix.T + offset, self.log_weights, self.time)
+    def fresh(self, share: Float[Array, "f"]) -> Float[Array, "f"]:
+        """All of it: resampling leaves copies, which only noise parts."""
+        return share
+
+    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"], factor: Float[Array, "k f"], *, key):
+        """Each point mapped, with noise of its own."""
+        noise = jax.random.normal(key, (self.points.shape[0], factor.shape[1]), factor.dtype)
+        return Particles(self.points @ matrix.T + offset + noise @ factor.T, self.log_weights, self.time)

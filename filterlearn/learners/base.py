@@ -1,18 +1,27 @@
 """What the learners share."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from filterlearn.numerics.forgetting import forgetting_map
 from filterlearn.protocol import origin_of
 
+_STREAM = 2**31 - 2
 
-def forgotten(family, belief, time):
+
+def forgotten(family, belief, time, *, key=None):
     """A belief about a vector that ends in theta, with the parameters that forget let go towards their prior over the time
-    since the belief; what it says of everything else given them stays."""
+    since the belief. What it says of the other parameters stays, and of everything else given the parameters. Points that
+    resampling has copied are parted: the share 1 - lambda of each deviation is drawn afresh."""
     entries, kept = family.kept(time - origin_of(belief.time, time))
     if not entries.size:
         return belief
     mean = belief.mean
-    index = jnp.asarray(entries + mean.shape[0] - family.size)
+    others = np.setdiff1d(np.arange(family.size), entries)
+    places = [jnp.asarray(part + mean.shape[0] - family.size) for part in (others, entries)]
     prior = family.median[entries], family.sd[entries]
-    return belief.mapped(*forgetting_map(mean, belief.covariance, index, *prior, kept.astype(mean.dtype)))
+    kept = kept.astype(mean.dtype)
+    own = None if key is None else jax.random.fold_in(key, _STREAM)  # `key` itself drives the filter's prediction
+    law = forgetting_map(mean, belief.covariance, *places, *prior, kept, belief.fresh(1 - kept))
+    return belief.mapped(*law, key=own)

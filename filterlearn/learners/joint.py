@@ -168,7 +168,7 @@ class Joint(AbstractAlgorithm):
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """What is to be forgotten forgotten, then both moved."""
-        before = forgotten(problem, belief.stacked, time)
+        before = forgotten(problem, belief.stacked, time, key=key)
         return self._wrap(problem, self.filter.predict(stacked(problem), before, time, inputs, key=key))
 
     def update(self, problem, belief, datum, *, key=None):

@@ -92,7 +92,7 @@ class Nested(AbstractAlgorithm):
         """Parameters moved by their laws, then each filter's prediction."""
         first, second = jax.random.split(needed(key))
         gap = time - origin_of(belief.time, time)
-        thetas = forgotten(problem, belief.parameters, time).points
+        thetas = forgotten(problem, belief.parameters, time, key=key).points
         noise = jax.random.normal(first, thetas.shape, thetas.dtype)
 
         def moved(theta, z):

@@ -4,6 +4,7 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
@@ -23,4 +24,6 @@ class AbstractDynamics(eqx.Module):
 
 def noise(scale, size, time):
     """`scale`, numbers or a matrix factor, times a function of the gap, for `size` entries: `(size,)` or `(size, size)`."""
-    return jnp.broadcast_to(jnp.asarray(scale) * time, (size, size) if jnp.ndim(scale) == 2 else (size,))
+    if np.shape(scale) not in ((), (1,), (size,), (size, size)):
+        raise ValueError(f"scale: {size} numbers or a {size} x {size} factor are needed, got shape {np.shape(scale)}")
+    return jnp.broadcast_to(jnp.asarray(scale) * time, (size, size) if np.ndim(scale) == 2 else (size,))

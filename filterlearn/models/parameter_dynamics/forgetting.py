@@ -13,8 +13,11 @@ class Forgetting(AbstractDynamics):
 
     Precisions mix, P'^-1 = lambda P^-1 + (1 - lambda) P0^-1, so a direction that the data do not excite returns to the
     prior's sd instead of growing without bound, and a variance below the prior's stays below it. The prior is the family's
-    Gaussian on the unconstrained scale (pilot median and sd). The law of everything else given theta stays. Exact for
-    Gaussian beliefs; members and particles take the affine map to the new mean and covariance, a Gaussian approximation.
+    Gaussian on the unconstrained scale (pilot median and sd). Parameters that do not forget keep their law, and the state
+    keeps its law given the parameters. Exact for Gaussian beliefs. Members take the affine map to the new mean and
+    covariance, and so do particles, which draw the share 1 - lambda of their deviations afresh: a Gaussian approximation.
+    Between parameters of different memories the cross precision falls by sqrt(lambda_i lambda_j), which leaves the slower
+    one somewhat too sure.
     """
 
     memory: Any

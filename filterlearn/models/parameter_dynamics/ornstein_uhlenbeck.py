@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from filterlearn.models.parameter_dynamics.base import AbstractDynamics, noise
 from filterlearn.numerics.small import safe_sqrt
@@ -20,8 +21,8 @@ class OrnsteinUhlenbeck(AbstractDynamics):
     scale: Any
 
     def __check_init__(self):
-        if jnp.ndim(self.scale) == 2 and jnp.ndim(self.timescale):
-            raise ValueError(f"timescale: one number is needed with a matrix scale, got shape {jnp.shape(self.timescale)}")
+        if np.ndim(self.scale) == 2 and np.ndim(self.timescale):
+            raise ValueError(f"timescale: one number is needed with a matrix scale, got shape {np.shape(self.timescale)}")
 
     def moments(self, theta, gap, centre):
         """The exact transition."""
