@@ -38,6 +38,20 @@ def test_joint_draws_keep_state_and_parameters_together(name):
     assert (abs(products.mean(0) - cross) < 5 * products.std(0) / np.sqrt(DRAWS)).all()
 
 
+@pytest.mark.parametrize("name", ["gaussian", "ensemble", "particles"])
+def test_an_affine_map_takes_the_moments_with_it(name):
+    """A x + b + L e: mean and covariance of the belief, on average over 4,000 keys within five standard errors (the sample
+    mean of e is subtracted from an ensemble's covariance with N - 1, from a weighted one's with 1 - 1 / ESS)."""
+    belief = BELIEFS[name]()
+    matrix, offset = jnp.array([[1.0, 0.5, 0.0], [0.0, -1.0, 2.0]]), jnp.array([3.0, 4.0])
+    factor = jnp.array([[0.2], [0.4]])
+    keys = jax.random.split(jax.random.key(2), 4000)
+    means, covariances = jax.vmap(lambda k: ((b := belief.mapped(matrix, offset, factor, key=k)).mean, b.covariance))(keys)
+    exact = matrix @ belief.covariance @ matrix.T + factor @ factor.T
+    assert (abs(means.mean(0) - matrix @ belief.mean - offset) < 5 * means.std(0) / np.sqrt(4000) + 1e-12).all()
+    assert (abs(covariances.mean(0) - exact) < 5 * covariances.std(0) / np.sqrt(4000) + 0.16 / 300).all()
+
+
 def test_a_diffuse_coordinate_has_no_proper_law():
     belief = fl.DiffuseGaussian(jnp.zeros(2), jnp.eye(2), jnp.diag(jnp.array([1.0, 0.0])), jnp.zeros(()))
     draws, low = belief.sample(3, key=jax.random.key(0)), belief.quantile(0.05)
