@@ -14,6 +14,8 @@ from jax.core import Tracer
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.data import Dataset, Datum
+from filterlearn.models.family import ModelFamily
+from filterlearn.models.gaps import distinct_gaps, prepared
 from filterlearn.models.simulate import path
 
 NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE, OUT_OF_RANGE = 1, 2, 4, 8, 16
@@ -130,18 +132,20 @@ def strong(tree):
     return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), tree)
 
 
-def scan(algorithm, problem, data, key, save):
+def scan(algorithm, problem, data, gaps, key, save):
     """The whole series in one `lax.scan`; datum k (from 1) uses fold_in(key, k), the start fold_in(key, 0)."""
     fold = (lambda k: None) if key is None else (lambda k: jax.random.fold_in(key, k))
+    problem = problem if isinstance(problem, ModelFamily) else problem.resolve()
     belief = strong(algorithm.init(problem, key=fold(0)))
+    rows, here = prepared(problem, origin_of(belief.time, data.times[0]), data.times, gaps)
 
     def one(carry, each):
-        k, time, value, inputs = each
-        after, info = step(algorithm, problem, carry, Datum(time, value, inputs), key=fold(k))
+        k, time, value, inputs, row = each
+        after, info = step(algorithm, here(row), carry, Datum(time, value, inputs), key=fold(k))
         return _same(carry, after), save(after, info)
 
     count = jnp.arange(1, len(data) + 1)
-    return jax.lax.scan(one, belief, (count, data.times, data.values, data.inputs))
+    return jax.lax.scan(one, belief, (count, data.times, data.values, data.inputs, rows))
 
 
 _scan = eqx.filter_jit(scan)
@@ -167,7 +171,7 @@ def run(algorithm, problem, data, *, key=None, save=None) -> Trajectory:
 
     Raises FloatingPointError, with the row and time, when a belief stops being finite.
     """
-    last, saved = _scan(algorithm, problem, checked(data), key, save or _everything)
+    last, saved = _scan(algorithm, problem, checked(data), distinct_gaps(data.times), key, save or _everything)
     if save is None and not isinstance(last.time, Tracer):
         _raise_on_flags(saved[1].flags, data.times)
     return Trajectory(saved, last, data)
@@ -183,7 +187,7 @@ def _raise_on_flags(flags, times):
 
 def log_evidence(algorithm, problem, data, *, key=None):
     """log p(y_1..T), or its estimate; -inf where a parameter breaks the model. Differentiable and vmappable."""
-    total = jnp.sum(_scan(algorithm, problem, checked(data), key, _evidence)[1])
+    total = jnp.sum(_scan(algorithm, problem, checked(data), distinct_gaps(data.times), key, _evidence)[1])
     return jnp.where(jnp.isfinite(total), total, -jnp.inf)
 
 

@@ -53,6 +53,10 @@ class AbstractTransition(eqx.Module):
         noise = self.draw_noise(xs.shape[0], xs[0], u, key=key)
         return jax.vmap(lambda x, e: self.push(x, t0, t1, u, e))(xs, noise)
 
+    def over(self, gaps) -> AbstractTransition | None:
+        """Transitions for one gap each, stacked, each for its own gap or none; None when nothing can be computed ahead."""
+        return None  # noqa: RET501
+
 
 class AbstractGaussianTransition(AbstractTransition):
     """A transition whose substeps have a Gaussian law, or are matched to one in mean and covariance."""

@@ -32,6 +32,24 @@ def checked_steps(steps) -> int:
     return steps
 
 
+class AbstractOneStep(AbstractGaussianTransition):
+    """A transition whose whole gap is one Gaussian step: mean + factor z."""
+
+    @property
+    def substeps(self) -> int:
+        """One step."""
+        return 1
+
+    def noise_shape(self, x, u=None):
+        """One normal for each state."""
+        return x.shape
+
+    def push(self, x, t0, t1, u, noise):
+        """A draw of the step."""
+        mean, factor = self.moments(x, t0, t1, u)
+        return mean + factor @ noise
+
+
 class AbstractStepping(AbstractGaussianTransition):
     """A scheme that takes `substeps` equal substeps of an SDE in each gap."""
 

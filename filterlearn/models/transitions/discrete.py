@@ -4,11 +4,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from filterlearn.models.base import AbstractGaussianTransition, AbstractLinearTransition, arrays, value_at
+from filterlearn.models.base import AbstractLinearTransition, arrays, value_at
+from filterlearn.models.transitions.base import AbstractOneStep
 from filterlearn.numerics.small import semidefinite_factor
 
 
-class LinearDiscrete(AbstractLinearTransition):
+class LinearDiscrete(AbstractOneStep, AbstractLinearTransition):
     """x' = A x + b + N(0, Q), once for each strictly later time (Kalman 1960, doi:10.1115/1.3662552). Each array may be a
     function of (t, u), at the new time."""
 
@@ -18,11 +19,6 @@ class LinearDiscrete(AbstractLinearTransition):
 
     def __init__(self, matrix, covariance, offset=None):
         self.matrix, self.noise, self.offset = map(arrays, (matrix, covariance, offset))
-
-    @property
-    def substeps(self) -> int:
-        """One step."""
-        return 1
 
     def discretise(self, t0, t1, u=None):
         """(A, b, Q), or (I, 0, 0) at equal times."""
@@ -37,17 +33,8 @@ class LinearDiscrete(AbstractLinearTransition):
         a, b, q = self.discretise(t0, t1, u)
         return a @ x + b, semidefinite_factor(q)
 
-    def noise_shape(self, x, u=None):
-        """One normal for each state."""
-        return x.shape
 
-    def push(self, x, t0, t1, u, noise):
-        """A draw of the step."""
-        mean, factor = self.moments(x, t0, t1, u)
-        return mean + factor @ noise
-
-
-class Discrete(AbstractGaussianTransition):
+class Discrete(AbstractOneStep):
     """x' ~ N(mean(t, x, u), covariance), once for each strictly later time t; the covariance is an array or a function of
     (t, x, u) (Jazwinski 1970, section 3.9, ISBN 9780486462745)."""
 
@@ -59,22 +46,8 @@ class Discrete(AbstractGaussianTransition):
             raise TypeError(f"mean: a function (t, x, u) is needed, got {type(mean).__name__}")
         self.mean, self.covariance = mean, arrays(covariance)
 
-    @property
-    def substeps(self) -> int:
-        """One step."""
-        return 1
-
     def moments(self, x, t0, t1, u=None):
         """Mean and factor, or (x, 0) at equal times."""
         q = self.covariance(t1, x, u) if callable(self.covariance) else self.covariance
         later = t1 > t0
         return jnp.where(later, self.mean(t1, x, u), x), semidefinite_factor(jnp.where(later, q, 0.0))
-
-    def noise_shape(self, x, u=None):
-        """One normal for each state."""
-        return x.shape
-
-    def push(self, x, t0, t1, u, noise):
-        """A draw of the step."""
-        mean, factor = self.moments(x, t0, t1, u)
-        return mean + factor @ noise

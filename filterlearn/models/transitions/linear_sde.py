@@ -10,12 +10,42 @@ from numpyro.distributions import Distribution
 
 from filterlearn.models.base import AbstractLinearTransition, arrays, value_at
 from filterlearn.models.jumps import checked_jumps, jump_moments, kind_keys, poisson_count, split_noise, sum_first, with_keys
-from filterlearn.numerics.discretise import van_loan
+from filterlearn.models.transitions.base import AbstractOneStep
+from filterlearn.numerics.discretise import linear_laws
 from filterlearn.numerics.small import semidefinite_factor
 
 
-class LinearSDE(AbstractLinearTransition):
-    """dx = (A x + b) dt + G dW + jumps, exact over any gap (Van Loan 1978, doi:10.1109/TAC.1978.1101743).
+def _only(laws):
+    """The law of the only gap."""
+    return tuple(part[0] for part in laws)
+
+
+class _OneGap(AbstractOneStep, AbstractLinearTransition):
+    """A linear SDE over the one gap that it was discretised for; the identity at equal times."""
+
+    matrix: Any
+    offset: Any
+    covariance: Any
+    factor: Any
+
+    def __init__(self, matrix, offset, covariance):
+        self.matrix, self.offset, self.covariance = matrix, offset, covariance
+        self.factor = semidefinite_factor(covariance)
+
+    def discretise(self, t0, t1, u=None):
+        """(A, b, Q) of the gap."""
+        still = (jnp.eye(self.offset.shape[0], dtype=self.offset.dtype), 0.0, 0.0)
+        known = (self.matrix, self.offset, self.covariance)
+        return tuple(jnp.where(t1 > t0, a, b) for a, b in zip(known, still, strict=True))
+
+    def moments(self, x, t0, t1, u=None):
+        """Mean and factor."""
+        matrix, offset, _ = self.discretise(t0, t1, u)
+        return matrix @ x + offset, jnp.where(t1 > t0, self.factor, 0.0)
+
+
+class LinearSDE(AbstractOneStep, AbstractLinearTransition):
+    """dx = (A x + b) dt + G dW + jumps, exact over any gap (Higham 2008, chapter 10, doi:10.1137/1.9780898717778).
 
     `drift_matrix` A `(n, n)`, `diffusion` G `(n, m)` or its diagonal `(n,)`, `offset` b `(n,)`; each may be a function of
     (t, u), taken at the start of the gap and held over it.
@@ -39,11 +69,6 @@ class LinearSDE(AbstractLinearTransition):
                 raise TypeError("jumps: LinearSDE needs a constant intensity and mark law, got a function; use EulerMaruyama")
 
     @property
-    def substeps(self) -> int:
-        """One: the law is exact."""
-        return 1
-
-    @property
     def gaussian(self) -> bool:
         """Whether there are no jumps."""
         return not self.jumps
@@ -55,11 +80,21 @@ class LinearSDE(AbstractLinearTransition):
         b = value_at(self.offset, t, u)
         return a, jnp.zeros(a.shape[0], a.dtype) if b is None else b, g @ g.T
 
+    def _laws(self, t, u, gaps):
+        """(exp(A h), offset, covariance) of each gap h, the jumps in them by their mean and covariance."""
+        a, b, q = self._coefficients(t, u)
+        drive, factor = jump_moments(self.jumps, jnp.zeros_like(b), t, jnp.ones((), b.dtype), u)
+        return linear_laws(a, b + drive, q + sum(c @ c.T for c in factor), jnp.asarray(gaps, a.dtype))
+
     def discretise(self, t0, t1, u=None):
         """(exp(A h), offset, covariance), the jumps in them by their mean and covariance."""
-        a, b, q = self._coefficients(t0, u)
-        drive, factor = jump_moments(self.jumps, jnp.zeros_like(b), t0, jnp.ones((), b.dtype), u)
-        return van_loan(a, q + sum(c @ c.T for c in factor), b + drive, t1 - t0)
+        return _only(self._laws(t0, u, jnp.reshape(t1 - t0, 1)))
+
+    def over(self, gaps):
+        """The exact law of each gap, all in one batch; None with jumps, or when an array is a function of time or inputs."""
+        if self.jumps or any(map(callable, (self.drift_matrix, self.diffusion, self.offset))):
+            return None
+        return jax.vmap(_OneGap)(*self._laws(jnp.zeros_like(gaps[0]), None, gaps))
 
     def moments(self, x, t0, t1, u=None):
         """Mean and factor of the exact law."""
@@ -79,7 +114,7 @@ class LinearSDE(AbstractLinearTransition):
         """A draw of the exact law."""
         normals, key = split_noise(noise)
         n, (a, b, q) = x.shape[0], self._coefficients(t0, u)
-        matrix, offset, covariance = van_loan(a, q, b, t1 - t0)
+        matrix, offset, covariance = _only(linear_laws(a, b, q, jnp.reshape(t1 - t0, 1)))
         moved = matrix @ x + offset + semidefinite_factor(covariance) @ normals[:n]
         rest = normals[n:]
         for jump, own in zip(self.jumps, kind_keys(key, self.jumps), strict=True):
