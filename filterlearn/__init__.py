@@ -40,7 +40,11 @@ _HOME = {
     "learners.nested": "Nested Jitter LiuWest",
     "diagnostics.results": "to_datatree",
     "diagnostics.step_size": "check_step_size StepSizeReport",
-    "posteriors.fit": "fit NUTS NumPyroNUTS ParticleMCMC",
+    "posteriors.base": "Target",
+    "posteriors.fit": "fit",
+    "posteriors.blackjax": "NUTS",
+    "posteriors.numpyro": "NumPyroNUTS",
+    "posteriors.particle_mcmc": "ParticleMCMC",
     "streams.session": "Session Report",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}

@@ -1,0 +1,70 @@
+"""Draws as one ArviZ DataTree, whatever drew them."""
+
+import arviz as az
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from filterlearn.diagnostics.results import times_of, to_datatree
+from filterlearn.protocol import run
+
+_BATCH = 64  # draws filtered side by side
+
+
+@eqx.filter_jit
+def _by_draw(target, draws):
+    """Named values, their log prior densities, and the one-step terms of each draw."""
+    flat = draws.reshape(-1, draws.shape[-1])
+    values = jax.vmap(target.family.constrain)(flat)
+    priors = {name: target.family.parameters[name].prior for name in target.family.names}
+    log_prior = {name: jax.vmap(lambda v, p=p: jnp.sum(p.log_prob(v)))(values[name]) for name, p in priors.items()}
+
+    def terms(theta):
+        return run(target.algorithm, target.problem(theta), target.data, key=target.key, save=_evidence).saved
+
+    likelihood = jax.lax.map(terms, flat, batch_size=_BATCH)
+    return jax.tree.map(lambda leaf: leaf.reshape(*draws.shape[:2], *leaf.shape[1:]), (values, log_prior, likelihood))
+
+
+def _evidence(belief, info):
+    return info.log_evidence
+
+
+def _both(belief, info):
+    return belief, info
+
+
+def _telling(likelihood):
+    """The observations whose term depends on theta: not those that are missing, nor those spent on a diffuse start."""
+    varies = np.ptp(likelihood, axis=(0, 1)) > 0
+    return np.flatnonzero(varies if varies.any() else ~varies)
+
+
+def posterior_datatree(target, data, draws, statistics) -> xr.DataTree:
+    """The groups of docs/results.md; `data` is the target's with its calendar.
+
+    `filter` is one run at the posterior median of theta, coordinate by coordinate.
+    """
+    values, log_prior, likelihood = _by_draw(target, draws)
+    groups = {
+        "posterior": values,
+        "sample_stats": statistics,
+        "log_likelihood": {"y": likelihood},
+        "log_prior": log_prior,
+        "observed_data": {"y": data.values},
+    }
+    dims = {"y": ["time", "sensor"]}
+    if data.inputs is not None:
+        groups["constant_data"] = {"inputs": data.inputs}
+        dims["inputs"] = ["time", *(f"input_{i}" for i in range(data.inputs.ndim - 1))]
+    groups = {group: {name: np.asarray(v) for name, v in variables.items()} for group, variables in groups.items()}
+    coords = {"time": times_of(data), "sensor": np.arange(data.values.shape[1])}
+    tree = az.from_dict(groups, coords=coords, dims=dims)
+    tree["log_likelihood"] = tree["log_likelihood"].isel(time=_telling(groups["log_likelihood"]["y"]))
+    median = jnp.median(draws.reshape(-1, draws.shape[-1]), axis=0)
+    trajectory = run(target.algorithm, target.problem(median), data, key=target.key, save=_both)
+    tree["filter"] = to_datatree(trajectory)["filter"]
+    tree["filter"].attrs["parameters"] = "posterior median of the unconstrained vector"
+    return tree

@@ -1,0 +1,155 @@
+"""Laws of the samplers: the posterior on a grid, one layout, one trace, and thetas that break the model."""
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+import xarray as xr
+
+import filterlearn as fl
+from filterlearn.posteriors.base import Target, log_density
+
+TRACES = []
+SIZES = {"warmup": 150, "draws": 300, "chains": 2}
+METHODS = {  # each with an algorithm whose evidence it takes
+    "nuts": (fl.NUTS(**SIZES), fl.Kalman()),
+    "numpyro": (fl.NumPyroNUTS(**SIZES), fl.Kalman()),
+    "particle": (fl.ParticleMCMC(300, 1200, 2), fl.ParticleFilter(50)),
+}
+GRADIENTS = ("nuts", "numpyro")
+
+
+def build(p):
+    """An autoregression under noise; scale = 0 or less breaks it."""
+    TRACES.extend([1] * isinstance(p["scale"], jax.core.Tracer))
+    step = fl.LinearDiscrete(p["memory"][None, None], p["scale"][None, None] ** 2)
+    seen = fl.LinearGaussianObservation([[1.0]], [[0.5]])
+    return fl.StateSpaceModel(fl.Gaussian([0.0], 1.0, time=0.0), step, seen)
+
+
+FAMILY = fl.ModelFamily(
+    build, {"memory": fl.Parameter(dist.Normal(0.5, 0.3)), "scale": fl.Parameter(dist.LogNormal(0.0, 0.5))}
+)
+
+
+def series(seed=0, length=25):
+    times = jnp.arange(1.0, length + 1)
+    _, values = fl.simulate(FAMILY(FAMILY.unconstrain({"memory": 0.7, "scale": 0.8})), times, key=jax.random.key(seed))
+    return fl.Dataset(times, values.at[7].set(jnp.nan), np.ones((length, 1)))
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def fitted(request):
+    method, algorithm = METHODS[request.param]
+    return request.param, fl.fit(FAMILY, series(), algorithm, method, key=jax.random.key(0))
+
+
+def exact(data):
+    """Means and standard deviations on a grid of the Kalman evidence that holds all but 1e-6 of the posterior."""
+    axes = [jnp.linspace(-0.6, 1.5, 80), jnp.linspace(-2.2, 1.2, 80)]
+    grid = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+    level = jax.vmap(lambda th: fl.log_evidence(fl.Kalman(), FAMILY(th), data) + FAMILY.log_prior(th))(grid)
+    weights, values = jax.nn.softmax(level), jax.vmap(FAMILY.constrain)(grid)
+    means = {name: weights @ v for name, v in values.items()}
+    return means, {name: jnp.sqrt(weights @ (v - means[name]) ** 2) for name, v in values.items()}
+
+
+def assert_matches(tree, means, sds):
+    """Mean and standard deviation within 5 Monte Carlo errors, from the effective sample size."""
+    for kind, wanted in (("mean", means), ("sd", sds)):
+        draws = tree["posterior"].to_dataset()
+        error, found = az.mcse(draws, method=kind), getattr(draws, "std" if kind == "sd" else kind)()
+        for name in FAMILY.names:
+            assert abs(float(found[name]) - wanted[name]) < 5 * float(error[name]), (kind, name)
+
+
+def test_every_method_matches_the_grid(fitted):
+    assert_matches(fitted[1], *exact(series()))
+
+
+def test_one_layout(fitted):
+    name, tree = fitted
+    groups = {"posterior", "sample_stats", "log_likelihood", "log_prior", "observed_data", "constant_data", "filter"}
+    assert set(tree.children) == groups
+    assert tree["log_likelihood"]["y"].dims == ("chain", "draw", "time")
+    assert tree["log_likelihood"].sizes["time"] == 24  # the missing one tells nothing
+    assert tree["observed_data"]["y"].dims == ("time", "sensor")
+    assert tree["constant_data"]["inputs"].dims == ("time", "input_0")
+    assert set(tree["posterior"].data_vars) == set(tree["log_prior"].data_vars) == set(FAMILY.names)
+    assert tree["filter"]["mean"].dims == ("time", "state")
+    expected = {"acceptance_rate", "lp"}
+    if name in GRADIENTS:
+        expected |= {"diverging", "energy", "n_steps", "tree_depth", "step_size"}
+    assert set(tree["sample_stats"].data_vars) == expected
+
+
+def test_statistics_mean_the_same(fitted):
+    """lp is the log density of the draw; the energy exceeds -lp by the kinetic energy."""
+    name, tree = fitted
+    if name not in GRADIENTS:
+        pytest.skip("particle MCMC keeps the estimate that it accepted")
+    total = tree["log_likelihood"]["y"].sum("time") + sum(tree["log_prior"][n] for n in FAMILY.names)
+    jacobian = np.log(tree["posterior"]["scale"])  # of the only positive parameter
+    np.testing.assert_allclose(tree["sample_stats"]["lp"], total + jacobian, rtol=1e-9)
+    assert (tree["sample_stats"]["energy"] >= -tree["sample_stats"]["lp"]).all()
+    steps, depth = tree["sample_stats"]["n_steps"], tree["sample_stats"]["tree_depth"]
+    assert ((steps >= 2 ** (depth - 1)) & (steps < 2**depth)).all()
+
+
+def test_arviz_reads_it(fitted, tmp_path):
+    tree = fitted[1]
+    assert set(az.summary(tree).index) == set(FAMILY.names)
+    assert az.loo(tree).n_data_points == 24
+    assert set(az.psense_summary(tree).index) == set(FAMILY.names)
+    assert all(float(v) < 1.1 for v in az.rhat(tree).data_vars.values())
+    tree.to_netcdf(tmp_path / "fit.nc")
+    with xr.open_datatree(tmp_path / "fit.nc") as again:
+        xr.testing.assert_equal(again.load(), tree)
+
+
+def test_a_refit_traces_nothing(fitted):
+    method, algorithm = METHODS[fitted[0]]
+    TRACES.clear()
+    again = fl.fit(FAMILY, series(seed=1), algorithm, method, key=jax.random.key(5))
+    assert not TRACES
+    assert_matches(again, *exact(series(seed=1)))
+
+
+def test_a_theta_that_breaks_the_model_has_density_zero_and_a_finite_gradient():
+    def broken(p):
+        step = fl.LinearDiscrete([[0.5]], p["variance"][None, None])
+        return fl.StateSpaceModel(fl.Gaussian([0.0], 1.0), step, fl.LinearGaussianObservation([[1.0]], [[0.1]]))
+
+    family = fl.ModelFamily(broken, {"variance": fl.Parameter(dist.Normal(1.0, 1.0))})
+    target = Target(family, fl.Kalman(), series(), None)
+    good, bad = (jax.value_and_grad(log_density)(jnp.array([v]), target) for v in (1.0, -5.0))
+    assert bad[0] == -jnp.inf
+    assert bad[1] == 0.0
+    step = 1e-5
+    slope = (target(jnp.array([1 + step])) - target(jnp.array([1 - step]))) / (2 * step)
+    np.testing.assert_allclose(good[1][0], slope, rtol=1e-6)
+    # a third of the proposals from here meet the wall; none poisons the adaptation
+    draws, statistics = fl.ParticleMCMC(300, 300, 2).draw(target, jnp.full((2, 1), 0.1), jnp.ones(1), key=jax.random.key(1))
+    assert np.isfinite(draws).all()
+    assert np.isfinite(statistics["lp"]).all()
+    assert 0.1 < statistics["acceptance_rate"].mean() < 0.5
+
+
+def test_a_warm_start_without_spread_recovers():
+    start = jnp.tile(FAMILY.unconstrain({"memory": 0.7, "scale": 0.8}), (10, 1))
+    tree = fl.fit(FAMILY, series(), fl.Kalman(), fl.ParticleMCMC(300, 1200, 2), start=start, key=jax.random.key(2))
+    assert_matches(tree, *exact(series()))
+
+
+def test_too_few_particles_are_told():
+    target = Target(FAMILY, fl.ParticleFilter(5), series(), jax.random.key(0))
+    with pytest.warns(UserWarning, match=r"variance .* at the start.*take size=\d+ instead of 5"):
+        fl.ParticleMCMC(2, 2, 2).draw(target, jnp.zeros((2, 2)), jnp.ones(2), key=jax.random.key(0))
+
+
+def test_no_finite_start_is_refused():
+    start = jnp.full((10, 2), jnp.nan)
+    with pytest.raises(ValueError, match="family: the evidence is not finite"):
+        fl.fit(FAMILY, series(), fl.Kalman(), METHODS["nuts"][0], start=start, key=jax.random.key(0))
