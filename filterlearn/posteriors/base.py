@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from filterlearn.data import Dataset
 from filterlearn.models.family import ModelFamily
-from filterlearn.protocol import AbstractAlgorithm, log_evidence
+from filterlearn.models.gaps import Gaps, distinct_gaps
+from filterlearn.protocol import AbstractAlgorithm, scan
 
 # Parameters up to which tangents beat the adjoint. Measured, run time of tangents over adjoint: 1.0 at 2 (Kalman, extended),
 # 0.7 at 4 (ensemble), 1.7 to 3.4 at 8; compilation 0.6.
@@ -27,16 +28,26 @@ class Target(eqx.Module):
     family: ModelFamily
     algorithm: AbstractAlgorithm
     data: Dataset
+    gaps: Gaps
     key: Any
+
+    def __init__(self, family, algorithm, data, key=None):
+        self.family, self.algorithm, self.key = family, algorithm, key
+        self.data = Dataset(data.times, data.values, data.inputs)  # without its calendar, which is static
+        self.gaps = jax.tree.map(jnp.asarray, distinct_gaps(data.times))
 
     def problem(self, theta):
         """What the algorithm filters at theta."""
         return self.family(theta)
 
+    def terms(self, theta: Float[Array, "p"], key=None) -> Float[Array, "T"]:
+        """log p(y_k | y_1..k-1, theta), with the fixed key unless another is given."""
+        own = self.key if key is None else key
+        return scan(self.algorithm, self.problem(theta), self.data, self.gaps, own, lambda belief, info: info.log_evidence)[1]
+
     def __call__(self, theta: Float[Array, "p"], key=None) -> Float[Array, ""]:
-        """The log density, with the fixed key of the fit unless another is given."""
-        evidence = log_evidence(self.algorithm, self.problem(theta), self.data, key=self.key if key is None else key)
-        total = evidence + self.family.log_prior(theta)
+        """The log density, with the fixed key unless another is given."""
+        total = jnp.sum(self.terms(theta, key)) + self.family.log_prior(theta)
         return jnp.where(jnp.isfinite(total), total, -jnp.inf)
 
 

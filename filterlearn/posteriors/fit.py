@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import xarray as xr
 
-from filterlearn.data import Dataset
 from filterlearn.models.family import ModelFamily
 from filterlearn.posteriors.base import Target
 from filterlearn.posteriors.blackjax import NUTS
@@ -34,7 +33,7 @@ def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree
     if moving := family.moving:
         warnings.warn(f"fit treats the moving parameters {list(moving)} as static", stacklevel=2)
     first, second, third = jax.random.split(key, 3)
-    target = Target(family, algorithm, Dataset(data.times, data.values, data.inputs), first)
+    target = Target(family, algorithm, data, first)
     points, scale = _start(target, method.chains, start, second)
     draws, statistics = method.draw(target, points, scale, key=third)
     return posterior_datatree(target, data, draws, statistics)

@@ -20,16 +20,8 @@ def _by_draw(target, draws):
     values = jax.vmap(target.family.constrain)(flat)
     priors = {name: target.family.parameters[name].prior for name in target.family.names}
     log_prior = {name: jax.vmap(lambda v, p=p: jnp.sum(p.log_prob(v)))(values[name]) for name, p in priors.items()}
-
-    def terms(theta):
-        return run(target.algorithm, target.problem(theta), target.data, key=target.key, save=_evidence).saved
-
-    likelihood = jax.lax.map(terms, flat, batch_size=_BATCH)
+    likelihood = jax.lax.map(target.terms, flat, batch_size=_BATCH)
     return jax.tree.map(lambda leaf: leaf.reshape(*draws.shape[:2], *leaf.shape[1:]), (values, log_prior, likelihood))
-
-
-def _evidence(belief, info):
-    return info.log_evidence
 
 
 def _both(belief, info):

@@ -123,7 +123,7 @@ def test_a_theta_that_breaks_the_model_has_density_zero_and_a_finite_gradient():
         return fl.StateSpaceModel(fl.Gaussian([0.0], 1.0), step, fl.LinearGaussianObservation([[1.0]], [[0.1]]))
 
     family = fl.ModelFamily(broken, {"variance": fl.Parameter(dist.Normal(1.0, 1.0))})
-    target = Target(family, fl.Kalman(), series(), None)
+    target = Target(family, fl.Kalman(), series())
     good, bad = (jax.value_and_grad(log_density)(jnp.array([v]), target) for v in (1.0, -5.0))
     assert bad[0] == -jnp.inf
     assert bad[1] == 0.0
