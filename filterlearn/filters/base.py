@@ -9,16 +9,20 @@ from filterlearn.numerics.small import cholesky, lower_solve, product, symmetric
 from filterlearn.protocol import COVARIANCE_LOST, NOT_FINITE, Info
 
 
-def gaussian_info(error, s, mask, mean, ess=None, extra=0):
-    """Info of a Gaussian prediction N(mean, S) of the observed entries; returns it with the factor of the masked S."""
+def predicted_info(evidence, error, mask, mean, variance, flags):
+    """Info of a Gaussian prediction, from its log-density at the datum."""
+    scale = jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
+    pit = jnp.where(mask, jax.scipy.special.ndtr(error / scale), jnp.nan)
+    flags = (NOT_FINITE * ~jnp.isfinite(evidence) + flags).astype(jnp.int32)
+    return Info(evidence, (mean, variance), pit, jnp.full((), jnp.nan, mean.dtype), flags)
+
+
+def gaussian_info(error, s, mask, mean):
+    """Info of a prediction N(mean, S) of the observed entries; returns it with the factor of the masked S."""
     factor = cholesky(masked_covariance(s, mask))
-    variance = jnp.diagonal(s)
     evidence = jnp.where(mask.any(), masked_normal(error, factor, mask), 0.0)
-    lost = ~jnp.all(jnp.isfinite(factor))
-    pit = jnp.where(mask, jax.scipy.special.ndtr(error / jnp.sqrt(jnp.where(variance > 0, variance, 1.0))), jnp.nan)
-    flags = COVARIANCE_LOST * lost + NOT_FINITE * ~jnp.isfinite(evidence) + extra
-    size = jnp.full((), jnp.nan, mean.dtype) if ess is None else ess
-    return Info(evidence, (mean, variance), pit, size, flags.astype(jnp.int32)), factor
+    lost = COVARIANCE_LOST * ~jnp.all(jnp.isfinite(factor))
+    return predicted_info(evidence, error, mask, mean, jnp.diagonal(s), lost), factor
 
 
 def correct(mean, covariance, h, error, s_factor, mask, r):

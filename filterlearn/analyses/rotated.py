@@ -1,0 +1,15 @@
+"""A random rotation after an analysis."""
+
+from filterlearn.analyses.base import AbstractAnalysis, centred, mean_preserving_rotation
+
+
+class Rotated(AbstractAnalysis):
+    """The analysis inside, then a random orthogonal mixing of the anomalies that keeps mean and covariance (Sakov & Oke 2008,
+    doi:10.1175/2007MWR2021.1): without it, the members of a square-root filter of a nonlinear model cluster about outliers."""
+
+    analysis: AbstractAnalysis
+
+    def revise(self, members, seen, *, key):
+        """The members of the analysis inside, rotated about their mean."""
+        mean, anomalies = centred(self.analysis.revise(members, seen, key=key))
+        return mean + mean_preserving_rotation(key, members.shape[0], members.dtype) @ anomalies
