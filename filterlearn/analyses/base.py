@@ -1,15 +1,18 @@
 """What an ensemble analysis does, and the algebra that analyses share."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from filterlearn.numerics.densities import LOG_2PI
 from filterlearn.numerics.masking import masked_covariance
 from filterlearn.numerics.small import cholesky, lower_solve, upper_solve
+from filterlearn.numerics.taper import gaspari_cohn
 
 
 class Innovation(eqx.Module):
@@ -79,6 +82,33 @@ def mean_preserving_rotation(key, n: int, dtype) -> Float[Array, "N N"]:
     corner = jnp.full((n, 1), 1.0 / jnp.sqrt(jnp.asarray(n, dtype)))
     basis = jnp.linalg.qr(jnp.concatenate([corner, jnp.eye(n, n - 1, dtype=dtype)], axis=1))[0][:, 1:]
     return corner @ corner.T + basis @ rotation @ basis.T
+
+
+class Taper(eqx.Module):
+    """Covariance localisation: sample covariances are multiplied by Gaspari & Cohn's weight of the distance (Houtekamer &
+    Mitchell 2001, doi:10.1175/1520-0493(2001)129<0123:ASEKFF>2.0.CO;2).
+
+    `distance` `(n, m)` from states to observations, `between` `(m, m)` among observations, in the unit of `radius`: both
+    covariances of the gain are tapered, because a taper on the first alone makes the filter diverge. The radius can be
+    differentiated. Raises ValueError for matrices whose shapes do not fit or a radius that is not positive.
+    """
+
+    distance: Float[Array, "n m"]
+    between: Float[Array, "m m"]
+    radius: Any
+
+    def __init__(self, distance, between, radius):
+        self.distance, self.between, self.radius = jnp.asarray(distance, float), jnp.asarray(between, float), radius
+        m = self.distance.shape[-1]
+        if self.distance.ndim != 2 or self.between.shape != (m, m):
+            shapes = f"got {self.distance.shape} and {self.between.shape}"
+            raise ValueError(f"between: shape (m, m) is needed for a distance of shape (n, m), {shapes}")
+        if not isinstance(radius, Tracer) and not float(radius) > 0:
+            raise ValueError(f"radius: a positive distance is needed, got {radius}")
+
+    def weights(self, dtype):
+        """The weights of both covariances, `(n, m)` and `(m, m)`."""
+        return tuple(gaspari_cohn(jnp.asarray(d, dtype), self.radius) for d in (self.distance, self.between))
 
 
 class AbstractAnalysis(eqx.Module):

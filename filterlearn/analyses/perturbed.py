@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
-from filterlearn.analyses.base import AbstractAnalysis, centred, solve
+from filterlearn.analyses.base import AbstractAnalysis, Taper, centred, solve
 from filterlearn.numerics.sampling import normals
+from filterlearn.numerics.small import cholesky, lower_solve, upper_solve
 
 
 class Perturbed(AbstractAnalysis):
@@ -11,7 +12,10 @@ class Perturbed(AbstractAnalysis):
     (Burgers, van Leeuwen & Evensen 1998, doi:10.1175/1520-0493(1998)126<1719:ASITEK>2.0.CO;2).
 
     The mean is that of the Kalman update with the sample moments; the covariance is so on average over the perturbations.
+    With a `Taper`, both covariances of the gain are tapered with distance.
     """
+
+    taper: Taper | None = None
 
     def revise(self, members, seen, *, key):
         """x_i + K (e + e_i - y_i)."""
@@ -20,4 +24,14 @@ class Perturbed(AbstractAnalysis):
         noise = normals(key, (n, seen.error.shape[0]), members.dtype)
         noise = noise - jnp.mean(noise, axis=0)
         errors = seen.error + noise - jnp.sqrt(n - 1.0) * seen.spread.T
-        return members + (solve(seen.spread, errors.T).T @ seen.spread) @ anomalies / jnp.sqrt(n - 1.0)
+        if self.taper is None:
+            return members + (solve(seen.spread, errors.T).T @ seen.spread) @ anomalies / jnp.sqrt(n - 1.0)
+        return members + errors @ self._tapered_gain(seen, anomalies).T
+
+    def _tapered_gain(self, seen, anomalies):
+        """(rho_xy o P H') (rho_yy o H P H' + R)^-1, for whitened errors."""
+        cross, between = self.taper.weights(anomalies.dtype)
+        raw = seen.factor @ seen.spread
+        factor = cholesky(between * (raw @ raw.T) + seen.factor @ seen.factor.T)
+        covariance = cross * (anomalies.T @ raw.T) / jnp.sqrt(anomalies.shape[0] - 1.0)
+        return upper_solve(factor, lower_solve(factor, covariance.T)).T @ seen.factor
