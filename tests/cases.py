@@ -135,6 +135,26 @@ def regression_family():
     return fl.ModelFamily(build, {"theta": fl.Parameter(dist.Normal(jnp.zeros(3), 1.0), fl.RandomWalk(0.1))})
 
 
+WIDE = np.array(
+    [[0.0, 2.0, 4.0], [1.0, 1.0, 3.0], [2.0, 0.0, 2.0], [3.0, 1.0, 1.0], [4.0, 2.0, 0.0]]
+)  # five states, three sensors
+APART = np.array([[0.0, 2.0, 4.0], [2.0, 0.0, 2.0], [4.0, 2.0, 0.0]])
+# name: (analysis, the variance it gives a standardised ensemble of ten after a datum at its mean with R = 1; None: made for
+# five states, or random)
+ANALYSES = {
+    "perturbed": (fl.Perturbed, None),
+    "perturbed_tapered": (lambda: fl.Perturbed(fl.Taper(WIDE, APART, 1e6)), None),
+    "transform": (fl.Transform, 0.5),
+    "deterministic": (fl.Deterministic, 0.5625),
+    "serial": (fl.Serial, 0.5),
+    "serial_tapered": (lambda: fl.Serial(fl.Taper(WIDE, APART, 1e6)), None),
+    "local": (lambda: fl.Local(WIDE, 1e6), None),
+    "finite_size": (fl.FiniteSize, 0.99 / 1.99),  # the prior's mode of l^2 is (1 + 1/N) (N - 1) / N
+    "rotated": (lambda: fl.Rotated(fl.Transform()), 0.5),
+}
+SQUARE_ROOTS = ("transform", "serial", "serial_tapered", "local", "rotated")  # Kalman's mean and covariance, exactly
+
+
 LEARNERS = {
     "joint_extended": (lambda: fl.Joint(fl.ExtendedKalman()), 1.05),
     "joint_ensemble": (lambda: fl.Joint(fl.EnsembleKalman(100)), 1.5),

@@ -17,7 +17,19 @@ from tests import cases
 
 HOUSE = Path(fl.__file__).parent
 ORDER = (
-    *("numerics", "data", "datasets", "beliefs", "models", "resamplers", "protocol", "filters", "smoothers", "learners"),
+    *(
+        "numerics",
+        "data",
+        "datasets",
+        "beliefs",
+        "models",
+        "resamplers",
+        "analyses",
+        "protocol",
+        "filters",
+        "smoothers",
+        "learners",
+    ),
     *("diagnostics", "posteriors", "training", "streams", "volatility", "demo", "cli"),
 )
 APPLICATIONS = ("volatility", "demo", "cli")  # they use the public names, as a user would

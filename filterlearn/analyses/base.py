@@ -47,7 +47,9 @@ def innovation(predictions: Float[Array, "N m"], error, mask, r) -> Innovation:
 def _gram(spread):
     """I + Z Z' or I + Z' Z, whichever is smaller; their determinants are equal."""
     m, n = spread.shape
-    return jnp.eye(m, dtype=spread.dtype) + spread @ spread.T if m <= n else jnp.eye(n, dtype=spread.dtype) + spread.T @ spread
+    return (
+        jnp.eye(m, dtype=spread.dtype) + spread @ spread.T if m <= n else jnp.eye(n, dtype=spread.dtype) + spread.T @ spread
+    )
 
 
 def solve(spread: Float[Array, "m N"], b: Float[Array, "m k"]) -> Float[Array, "m k"]:
