@@ -35,7 +35,7 @@ _HOME = {
     "filters.kalman": "Kalman",
     "filters.extended_kalman": "ExtendedKalman",
     "filters.ensemble_kalman": "EnsembleKalman",
-    "analyses.base": "AbstractAnalysis Taper",
+    "analyses.base": "AbstractAnalysis Innovation Taper",
     "analyses.local": "Local",
     "analyses.serial": "Serial",
     "analyses.perturbed": "Perturbed",

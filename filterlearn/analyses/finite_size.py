@@ -10,8 +10,8 @@ _NEWTON = 25  # damped steps of the one-dimensional dual, solved to rounding wel
 
 
 class FiniteSize(AbstractAnalysis):
-    """EnKF-N: the prior's covariance is uncertain because N members leave it so; its inflation is inferred from each datum and
-    none is tuned (Bocquet 2011, doi:10.5194/npg-18-735-2011; Bocquet, Raanes & Hannart 2015,
+    """EnKF-N: N members leave the prior's covariance uncertain; its inflation is inferred from each datum and none is tuned
+    (Bocquet 2011, doi:10.5194/npg-18-735-2011; Bocquet, Raanes & Hannart 2015,
     doi:10.5194/npg-22-645-2015).
 
     The prior's anomalies are scaled by the l that minimises the dual cost

@@ -26,12 +26,13 @@ class Perturbed(AbstractAnalysis):
         errors = seen.error + noise - jnp.sqrt(n - 1.0) * seen.spread.T
         if self.taper is None:
             return members + (solve(seen.spread, errors.T).T @ seen.spread) @ anomalies / jnp.sqrt(n - 1.0)
-        return members + errors @ self._tapered_gain(seen, anomalies).T
+        return members + errors @ _tapered_gain(self.taper, seen, anomalies).T
 
-    def _tapered_gain(self, seen, anomalies):
-        """(rho_xy o P H') (rho_yy o H P H' + R)^-1, for whitened errors."""
-        cross, between = self.taper.weights(anomalies.dtype)
-        raw = seen.factor @ seen.spread
-        factor = cholesky(between * (raw @ raw.T) + seen.factor @ seen.factor.T)
-        covariance = cross * (anomalies.T @ raw.T) / jnp.sqrt(anomalies.shape[0] - 1.0)
-        return upper_solve(factor, lower_solve(factor, covariance.T)).T @ seen.factor
+
+def _tapered_gain(taper, seen, anomalies):
+    """(rho_xy o P H') (rho_yy o H P H' + R)^-1, for whitened errors."""
+    cross, between = taper.weights(anomalies.dtype)
+    raw = seen.factor @ seen.spread
+    factor = cholesky(between * (raw @ raw.T) + seen.factor @ seen.factor.T)
+    covariance = cross * (anomalies.T @ raw.T) / jnp.sqrt(anomalies.shape[0] - 1.0)
+    return upper_solve(factor, lower_solve(factor, covariance.T)).T @ seen.factor

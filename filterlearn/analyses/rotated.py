@@ -4,8 +4,9 @@ from filterlearn.analyses.base import AbstractAnalysis, centred, mean_preserving
 
 
 class Rotated(AbstractAnalysis):
-    """The analysis inside, then a random orthogonal mixing of the anomalies that keeps mean and covariance (Sakov & Oke 2008,
-    doi:10.1175/2007MWR2021.1): without it, the members of a square-root filter of a nonlinear model cluster about outliers."""
+    """The analysis inside, then a random orthogonal mixing of the anomalies that keeps mean and covariance: without it, the
+    members of a square-root filter of a nonlinear model cluster about outliers (Sakov & Oke 2008,
+    doi:10.1175/2007MWR2021.1)."""
 
     analysis: AbstractAnalysis
 
