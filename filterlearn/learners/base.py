@@ -5,9 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from filterlearn.numerics.forgetting import forgetting_map
-from filterlearn.protocol import origin_of
+from filterlearn.protocol import AbstractAlgorithm, origin_of
 
 _STREAM = 2**31 - 2
+
+
+class AbstractLearner(AbstractAlgorithm):
+    """An algorithm one level up: its problem is a ModelFamily, and the parameters are part of what it infers."""
 
 
 def forgotten(family, belief, time, *, key=None):

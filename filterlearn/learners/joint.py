@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import JointBelief
 from filterlearn.filters.kalman import Kalman
-from filterlearn.learners.base import forgotten
+from filterlearn.learners.base import AbstractLearner, forgotten
 from filterlearn.models.base import (
     AbstractGaussianObservation,
     AbstractGaussianTransition,
@@ -144,7 +144,7 @@ def stacked(family) -> StateSpaceModel:
     return StateSpaceModel(Initial(_Start(family), model.initial.time), transition, seen)
 
 
-class Joint(AbstractAlgorithm):
+class Joint(AbstractLearner):
     """The filter inside, on the state and the parameters as one vector; the parameters move by their own laws.
 
     Extended: linearised, biased, and may diverge (Ljung 1979, doi:10.1109/TAC.1979.1101943). Ensemble: Gaussian update.

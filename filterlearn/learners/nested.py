@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import NestedBelief
 from filterlearn.beliefs.particles import Particles, weighted_covariance
-from filterlearn.learners.base import forgotten
+from filterlearn.learners.base import AbstractLearner, forgotten
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.masking import choose, observed
@@ -56,7 +56,7 @@ class LiuWest(AbstractMove):
         return a * thetas[index] + (1 - a) * (weights @ thetas) + noise[0] @ factor.T + lacking * noise[1]
 
 
-class Nested(AbstractAlgorithm):
+class Nested(AbstractLearner):
     """`size` parameter particles, each carrying the belief of the filter inside; weighted by that filter's evidence and
     resampled below `threshold` of full effective size (Crisan & Miguez 2018, doi:10.3150/17-BEJ954).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -70,6 +71,26 @@ class _WithNetwork(eqx.Module):
     def __call__(self, values):
         others = {name: value for name, value in values.items() if name not in self.names}
         return self.build(replaced(self.network, {name: values[name] for name in self.names}), others)
+
+
+class _Held(eqx.Module):
+    """values -> build(those values and the held ones)."""
+
+    build: Any
+    values: dict
+
+    def __call__(self, values):
+        return self.build({**values, **self.values})
+
+
+class _Altered(eqx.Module):
+    """values -> change(build(values))."""
+
+    build: Any
+    change: Any
+
+    def __call__(self, values):
+        return self.change(self.build(values))
 
 
 class ModelFamily(eqx.Module):
@@ -233,6 +254,35 @@ class ModelFamily(eqx.Module):
         if not pairs:
             return np.zeros(0, int), jnp.zeros(0, self.median.dtype)
         return np.concatenate([i for i, _ in pairs]), jnp.concatenate([kept for _, kept in pairs])
+
+    def _with(self, **changes) -> ModelFamily:
+        """A copy with some fields changed, without another pilot run."""
+        new = object.__new__(ModelFamily)
+        for field in dataclasses.fields(self):
+            object.__setattr__(new, field.name, changes.get(field.name, getattr(self, field.name)))
+        return new
+
+    def hold(self, values: dict) -> ModelFamily:
+        """The family of the other parameters, these held at constrained values: one trace for all values, inside a trace too.
+
+        Raises ValueError for an unknown name, when no parameter is left, and when a joint motion would be split.
+        """
+        if unknown := sorted(set(values) - set(self.names)):
+            raise ValueError(f"values: {unknown} are not parameters; the names are {list(self.names)}")
+        left = {name: p for name, p in self.parameters.items() if name not in values}
+        if not left:
+            raise ValueError("values: every parameter is held, none is left; give family(theta)")
+        for names in self.dynamics:
+            if 0 < len(held := sorted(set(names) & set(values))) < len(names):
+                raise ValueError(f"values: {held} move together with others; hold all of {list(names)} or none")
+        dynamics = {names: law for names, law in self.dynamics.items() if set(names) <= set(left)}
+        index = self._entries([place for name, place in self._places().items() if name in left])
+        build = _Build(_Held(self.build, dict(values)))
+        return self._with(build=build, parameters=left, dynamics=dynamics, median=self.median[index], sd=self.sd[index])
+
+    def altered(self, change) -> ModelFamily:
+        """The family of the models change(model); the same function twice does not retrace."""
+        return self._with(build=_Build(_Altered(self.build, change)))
 
     def __call__(self, theta) -> BoundFamily:
         """The member of the family at theta."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from filterlearn.data import Dataset
+from filterlearn.learners.base import AbstractLearner
 from filterlearn.models.family import ModelFamily
 from filterlearn.models.gaps import Gaps, distinct_gaps
 from filterlearn.protocol import AbstractAlgorithm, scan
@@ -22,9 +23,12 @@ class Target(eqx.Module):
     """log p(y_1..T | theta) + log p(theta) over the unconstrained vector, by the filter's one-step terms (Schweppe 1965,
     doi:10.1109/TIT.1965.1053737); -inf where a theta breaks the model.
 
-    Data and key are leaves: new data of the same shape do not retrace. As exact as the filter's evidence.
+    With a filter every parameter of the family is in theta, moving ones as static; with a learner the static ones are, and
+    the learner filters the moving ones. Data and key are leaves: new data of the same shape do not retrace. As exact as the
+    algorithm's evidence. Raises ValueError when a learner is left without moving, or theta without static parameters.
     """
 
+    sampled: ModelFamily
     family: ModelFamily
     algorithm: AbstractAlgorithm
     data: Dataset
@@ -33,11 +37,14 @@ class Target(eqx.Module):
 
     def __init__(self, family, algorithm, data, key=None):
         self.family, self.algorithm, self.key = family, algorithm, key
+        self.sampled = _static_part(family) if isinstance(algorithm, AbstractLearner) else family
         self.data = Dataset(data.times, data.values, data.inputs)  # without its calendar, which is static
         self.gaps = jax.tree.map(jnp.asarray, distinct_gaps(data.times))
 
     def problem(self, theta):
         """What the algorithm filters at theta."""
+        if isinstance(self.algorithm, AbstractLearner):
+            return self.family.hold(self.sampled.constrain(theta))
         return self.family(theta)
 
     def terms(self, theta: Float[Array, "p"], key=None) -> Float[Array, "T"]:
@@ -47,8 +54,17 @@ class Target(eqx.Module):
 
     def __call__(self, theta: Float[Array, "p"], key=None) -> Float[Array, ""]:
         """The log density, with the fixed key unless another is given."""
-        total = jnp.sum(self.terms(theta, key)) + self.family.log_prior(theta)
+        total = jnp.sum(self.terms(theta, key)) + self.sampled.log_prior(theta)
         return jnp.where(jnp.isfinite(total), total, -jnp.inf)
+
+
+def _static_part(family):
+    """The family of the static parameters, the moving ones held at their prior's median."""
+    if not family.moving:
+        raise ValueError("algorithm: a learner filters moving parameters, and the family has none; give the filter inside it")
+    if set(family.moving) == set(family.names):
+        raise ValueError("family: every parameter moves, so none is left to sample; `run` the learner instead")
+    return family.hold({name: v for name, v in family.constrain(family.median).items() if name in family.moving})
 
 
 def _by_tangents(density, theta):

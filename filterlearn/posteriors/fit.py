@@ -1,4 +1,4 @@
-"""The posterior of a family's parameters over a whole series, from the evidence of a filter."""
+"""The posterior of a family's parameters over a whole series, from the evidence of a filter or learner."""
 
 import warnings
 
@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import xarray as xr
 
+from filterlearn.diagnostics.step_size import check_step_size, takes_steps
+from filterlearn.learners.base import AbstractLearner
 from filterlearn.models.family import ModelFamily
 from filterlearn.posteriors.base import Target
 from filterlearn.posteriors.blackjax import NUTS
@@ -18,25 +20,33 @@ _LEAST = 0.01  # of the prior's sd: the least first guess of a posterior sd
 
 
 def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree:
-    """Draws from p(theta | y_1..T) with the evidence of a plain filter, as one DataTree (groups: docs/results.md).
+    """Draws from p(theta | y_1..T) with the evidence of an algorithm, as one DataTree (groups: docs/results.md).
 
-    `method` is `NUTS()` unless given. Moving parameters are treated as static, with a warning that names them. A filter
-    that needs a key uses one fixed key for the whole fit (particle MCMC draws its own). A refit with the same family,
-    algorithm and method and data of the same shape compiles nothing.
-    `start`, unconstrained draws such as `belief.parameters.sample(n, key=...)` of a learner, warm-starts the chains and
-    scales their proposals. Raises TypeError when `family` is not a ModelFamily; ValueError when no starting point has a
-    finite density.
+    With a filter, moving parameters are treated as static, with a warning that names them; with a learner, such as
+    `Joint(filter)`, the static parameters are sampled and the moving ones filtered. `method` is `NUTS()` unless given. An
+    algorithm that needs a key uses one fixed key for the whole fit (particle MCMC draws its own). A refit with the same
+    family, algorithm and method and data of the same shape does not compile the model again. Where the model takes steps,
+    `check_step_size` runs at the posterior median and warns above 1 nat.
+
+    `start`, unconstrained draws of the whole family such as `belief.parameters.sample(n, key=...)` of a learner, warm-starts
+    the chains and scales their proposals. Raises TypeError when `family` is not a ModelFamily; ValueError when no starting
+    point has a finite density, and as `Target` does.
     """
     if not isinstance(family, ModelFamily):
         raise TypeError(f"family: a ModelFamily is needed, got {type(family).__name__}")
     data, method = checked(data), NUTS() if method is None else method
-    if moving := family.moving:
-        warnings.warn(f"fit treats the moving parameters {list(moving)} as static", stacklevel=2)
+    if family.moving and not isinstance(algorithm, AbstractLearner):
+        warnings.warn(f"fit treats the moving parameters {list(family.moving)} as static", stacklevel=2)
     first, second, third = jax.random.split(key, 3)
     target = Target(family, algorithm, data, first)
     points, scale = _start(target, method.chains, start, second)
     draws, statistics = method.draw(target, points, scale, key=third)
-    return posterior_datatree(target, data, draws, statistics)
+    median = jnp.median(draws.reshape(-1, draws.shape[-1]), axis=0)
+    tree = posterior_datatree(target, data, draws, statistics, median)
+    if takes_steps(target.problem(median)):
+        report = check_step_size(algorithm, target.problem(median), target.data, key=first)
+        tree["filter"].attrs |= {"steps": report.steps, "half_step_change": report.change, "half_step_error": report.error}
+    return tree
 
 
 @eqx.filter_jit
@@ -47,20 +57,30 @@ def _levels(target, thetas):
 def _start(target, chains, start, key):
     """A starting point of finite density for each chain, and a first guess of the posterior's sds: from the draws given,
     else around the prior's median."""
-    family, tries = target.family, (_TRIES * chains,)
+    family, tries = target.sampled, (_TRIES * chains,)
     if start is None:
         points = family.median + 0.5 * family.sd * jax.random.normal(key, (*tries, family.size), family.median.dtype)
         scale = family.sd
     else:
-        start = jnp.asarray(start, family.median.dtype)
-        if start.ndim != 2 or start.shape[1] != family.size:
-            raise ValueError(f"start: draws of shape (n, {family.size}) are needed, got {start.shape}")
-        points = start[jax.random.randint(key, tries, 0, start.shape[0])]
-        scale = jnp.maximum(start.std(axis=0), _LEAST * family.sd)
+        draws = _sampled_part(target, jnp.asarray(start, family.median.dtype))
+        points = draws[jax.random.randint(key, tries, 0, draws.shape[0])]
+        scale = jnp.maximum(draws.std(axis=0), _LEAST * family.sd)
     finite = jnp.flatnonzero(jnp.isfinite(_levels(target, points)))
     if not len(finite):
         where = "near the prior's median" if start is None else "among the draws of `start`"
-        raise ValueError(
-            f"family: the evidence is not finite at any of {tries[0]} points {where}; narrow the priors, or give `start`"
-        )
+        cure = "narrow the priors, or give `start`" if start is None else "give others"
+        raise ValueError(f"family: the evidence is not finite at any of {tries[0]} points {where}; {cure}")
     return points[jnp.resize(finite, chains)], scale
+
+
+def _sampled_part(target, start):
+    """The sampled parameters of draws of the whole family's vector."""
+    whole, part = target.family, target.sampled
+    if start.ndim != 2 or start.shape[1] != whole.size:
+        raise ValueError(f"start: draws of shape (n, {whole.size}) are needed, got {start.shape}")
+
+    def one(theta):
+        values = whole.constrain(theta)
+        return part.unconstrain({name: values[name] for name in part.names})
+
+    return start if part is whole else jax.vmap(one)(start)

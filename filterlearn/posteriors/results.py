@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from filterlearn.diagnostics.results import times_of, to_datatree
+from filterlearn.models.family import ModelFamily
 from filterlearn.protocol import run
 
 _BATCH = 64  # draws filtered side by side
@@ -17,8 +18,8 @@ _BATCH = 64  # draws filtered side by side
 def _by_draw(target, draws):
     """Named values, their log prior densities, and the one-step terms of each draw."""
     flat = draws.reshape(-1, draws.shape[-1])
-    values = jax.vmap(target.family.constrain)(flat)
-    priors = {name: target.family.parameters[name].prior for name in target.family.names}
+    values = jax.vmap(target.sampled.constrain)(flat)
+    priors = {name: p.prior for name, p in target.sampled.parameters.items()}
     log_prior = {name: jax.vmap(lambda v, p=p: jnp.sum(p.log_prob(v)))(values[name]) for name, p in priors.items()}
     likelihood = jax.lax.map(target.terms, flat, batch_size=_BATCH)
     return jax.tree.map(lambda leaf: leaf.reshape(*draws.shape[:2], *leaf.shape[1:]), (values, log_prior, likelihood))
@@ -34,10 +35,10 @@ def _telling(likelihood):
     return np.flatnonzero(varies if varies.any() else ~varies)
 
 
-def posterior_datatree(target, data, draws, statistics) -> xr.DataTree:
+def posterior_datatree(target, data, draws, statistics, median) -> xr.DataTree:
     """The groups of docs/results.md; `data` is the target's with its calendar.
 
-    `filter` is one run at the posterior median of theta, coordinate by coordinate.
+    `filter` is one run at `median`, the posterior median of theta, coordinate by coordinate.
     """
     values, log_prior, likelihood = _by_draw(target, draws)
     groups = {
@@ -55,8 +56,8 @@ def posterior_datatree(target, data, draws, statistics) -> xr.DataTree:
     coords = {"time": times_of(data), "sensor": np.arange(data.values.shape[1])}
     tree = az.from_dict(groups, coords=coords, dims=dims)
     tree["log_likelihood"] = tree["log_likelihood"].isel(time=_telling(groups["log_likelihood"]["y"]))
-    median = jnp.median(draws.reshape(-1, draws.shape[-1]), axis=0)
-    trajectory = run(target.algorithm, target.problem(median), data, key=target.key, save=_both)
-    tree["filter"] = to_datatree(trajectory)["filter"]
+    problem = target.problem(median)
+    trajectory = run(target.algorithm, problem, data, key=target.key, save=_both)
+    tree["filter"] = to_datatree(trajectory, problem if isinstance(problem, ModelFamily) else None)["filter"]
     tree["filter"].attrs["parameters"] = "posterior median of the unconstrained vector"
     return tree

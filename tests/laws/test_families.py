@@ -200,3 +200,45 @@ def test_an_ensemble_tracks_a_network_that_drifts():
     best = fl.log_evidence(fl.ExtendedKalman(), truth({}), series)
     print(float(learned), float(frozen), float(best))
     assert frozen + 5 < learned < best
+
+
+def test_held_parameters_leave_the_family_of_the_others():
+    """The member is the same, the prior factorises, joint motion stays, and values held inside a trace do not retrace."""
+    traces = []
+
+    def build(p):
+        traces.append(1)
+        return regression(p)
+
+    whole = family({("a", "c"): fl.RandomWalk(FACTOR)}, build)
+    theta = jnp.array([1.0, 2.0, 3.0, 4.0])  # (a, b, c0, c1)
+    values = whole.constrain(theta)
+    left = whole.hold({"b": values["b"]})
+    assert left.names == ("a", "c")
+    np.testing.assert_array_equal(left.unconstrain({"a": values["a"], "c": values["c"]}), theta[np.array([0, 2, 3])])
+    np.testing.assert_array_equal(left.median, whole.median[np.array([0, 2, 3])])
+    np.testing.assert_allclose(left.motion(theta[np.array([0, 2, 3])], 2.0)[1], 2**0.5 * FACTOR, atol=1e-14)
+    other = whole.hold({name: values[name] for name in ("a", "c")})
+    total = left.log_prior(theta[np.array([0, 2, 3])]) + other.log_prior(theta[np.array([1])])
+    np.testing.assert_allclose(total, whole.log_prior(theta), rtol=1e-14)
+
+    @eqx.filter_jit
+    def evidence(b):
+        held = whole.hold({"b": b})
+        return fl.log_evidence(fl.ExtendedKalman(), held(held.median), data())
+
+    expected = fl.log_evidence(fl.ExtendedKalman(), whole(whole.median), data())
+    assert evidence(jnp.array(0.0)) == pytest.approx(float(expected), rel=1e-14)
+    traces.clear()
+    assert jnp.isfinite(evidence(jnp.array(1.0)))
+    assert not traces
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(("x",), "are not parameters"), (("a", "b", "c"), "none is left"), (("a",), "move together with others")],
+)
+def test_what_cannot_be_held_is_refused(names, words):
+    whole = family({("a", "c"): fl.RandomWalk(FACTOR)})
+    with pytest.raises(ValueError, match=words):
+        whole.hold(dict.fromkeys(names, 0.0))

@@ -10,6 +10,7 @@ import xarray as xr
 
 import filterlearn as fl
 from filterlearn.posteriors.base import Target, log_density
+from tests.laws.test_learners import regression
 
 TRACES = []
 SIZES = {"warmup": 150, "draws": 300, "chains": 2}
@@ -61,7 +62,7 @@ def assert_matches(tree, means, sds):
     for kind, wanted in (("mean", means), ("sd", sds)):
         draws = tree["posterior"].to_dataset()
         error, found = az.mcse(draws, method=kind), getattr(draws, "std" if kind == "sd" else kind)()
-        for name in FAMILY.names:
+        for name in means:
             assert abs(float(found[name]) - wanted[name]) < 5 * float(error[name]), (kind, name)
 
 
@@ -153,3 +154,57 @@ def test_no_finite_start_is_refused():
     start = jnp.full((10, 2), jnp.nan)
     with pytest.raises(ValueError, match="family: the evidence is not finite"):
         fl.fit(FAMILY, series(), fl.Kalman(), METHODS["nuts"][0], start=start, key=jax.random.key(0))
+
+
+def test_a_learner_filters_what_moves_and_the_rest_is_sampled():
+    """A moving regression with an unknown noise sd: the evidence is that of the exact Kalman filter on the coefficients."""
+    data, _ = regression(3, 40)
+
+    def build(p):
+        still = fl.LinearDiscrete([[0.0]], [[0.0]])
+        seen = fl.GaussianObservation(lambda t, x, u: (u @ p["theta"])[None] + 0 * x, p["sd"][None, None] ** 2)
+        return fl.StateSpaceModel(fl.Gaussian([0.0], 0.0), still, seen)
+
+    def by_kalman(log_sd):
+        seen = fl.LinearGaussianObservation(lambda t, u: u[None], jnp.exp(2 * log_sd)[None, None])
+        model = fl.StateSpaceModel(fl.Gaussian(jnp.zeros(3), 1.0), fl.LinearDiscrete(jnp.eye(3), 0.01 * jnp.eye(3)), seen)
+        return fl.log_evidence(fl.Kalman(), model, data)
+
+    moving = fl.Parameter(dist.Normal(jnp.zeros(3), 1.0), fl.RandomWalk(0.1))
+    family = fl.ModelFamily(build, {"theta": moving, "sd": fl.Parameter(dist.LogNormal(0.0, 0.5))})
+    learner = fl.Joint(fl.ExtendedKalman())
+    target = Target(family, learner, data)
+    grid = jnp.linspace(-1.5, 1.5, 300)
+    level = jax.vmap(by_kalman)(grid)
+    np.testing.assert_allclose(target.terms(grid[200:201]).sum(), level[200], rtol=1e-10)
+
+    weights = jax.nn.softmax(level + jax.vmap(lambda th: target.sampled.log_prior(th[None]))(grid))
+    mean = weights @ jnp.exp(grid)
+    start = family.sample_prior(20, key=jax.random.key(1))  # draws of the whole family, as a learner gives them
+    tree = fl.fit(family, data, learner, fl.ParticleMCMC(300, 1200, 2), start=start, key=jax.random.key(0))
+    assert_matches(tree, {"sd": mean}, {"sd": jnp.sqrt(weights @ (jnp.exp(grid) - mean) ** 2)})
+    assert tree["filter"]["parameter_theta"].dims == ("time", "level", "theta_dim_0")
+
+
+@pytest.mark.parametrize("moving", [(), ("memory", "scale")])
+def test_a_learner_needs_something_to_filter_and_something_to_sample(moving):
+    laws = {name: fl.RandomWalk(0.1) if name in moving else fl.Static() for name in FAMILY.names}
+    family = fl.ModelFamily(build, {name: fl.Parameter(FAMILY.parameters[name].prior, law) for name, law in laws.items()})
+    with pytest.raises(
+        ValueError, match="family: every parameter moves" if moving else "algorithm: a learner filters moving"
+    ):
+        fl.fit(family, series(), fl.Joint(fl.ExtendedKalman()), key=jax.random.key(0))
+
+
+def test_a_fit_tells_that_its_steps_are_too_coarse():
+    def stiff(p, steps=1):
+        sde = fl.SDE(lambda t, x, u: -p["rate"] * x, jnp.array([1.0]))
+        seen = fl.LinearGaussianObservation([[1.0]], [[0.05]])
+        return fl.StateSpaceModel(fl.Gaussian([0.0], 0.1, time=0.0), fl.EulerMaruyama(sde, steps=steps), seen)
+
+    family, times = fl.ModelFamily(stiff, {"rate": fl.Parameter(dist.Normal(4.0, 0.01))}), 0.3 * jnp.arange(1, 41)
+    data = fl.Dataset(times, fl.simulate(stiff({"rate": 4.0}, 32), times, key=jax.random.key(0))[1])
+    with pytest.warns(UserWarning, match="steps=1 is too coarse"):
+        tree = fl.fit(family, data, fl.ExtendedKalman(), fl.ParticleMCMC(20, 20, 1), key=jax.random.key(0))
+    assert abs(tree["filter"].attrs["half_step_change"]) > 1
+    assert tree["filter"].attrs["half_step_error"] == 0
