@@ -3,6 +3,7 @@
 from importlib import import_module
 
 _HOME = {
+    "inputs": "AbstractInputs Held Linear",
     "data": "Datum Dataset",
     "beliefs.gaussian": "Gaussian DiffuseGaussian",
     "beliefs.ensemble": "Ensemble",

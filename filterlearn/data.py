@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import numbers
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-_TO_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "D": 86400.0, "W": 604800.0}
+from filterlearn.clock import checked_times, floats, instants
+from filterlearn.inputs import AbstractInputs, as_inputs, cut
 
 
 class Datum(eqx.Module):
@@ -34,53 +34,6 @@ class Datum(eqx.Module):
         self.inputs = inputs
 
 
-def floats(name: str, given) -> np.ndarray:
-    """`given` as a float array, or an error that names the argument: strings and ragged lists are refused."""
-    if isinstance(given, Tracer):
-        return given
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise ValueError(f"{name}: the rows have unequal lengths; pad missing entries with NaN") from error
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: numbers are needed, got {array.dtype}; convert text to numbers first")
-    return array if array.dtype.kind == "f" else array.astype(float)
-
-
-def elapsed(times, origin, unit: str) -> np.ndarray:
-    """Datetimes as numbers of `unit` since `origin`."""
-    if unit not in _TO_SECONDS:
-        raise ValueError(f"unit: one of {sorted(_TO_SECONDS)} is needed, got {unit!r}")
-    delta = np.asarray(times, "datetime64[ns]") - np.datetime64(origin, "ns")
-    if np.isnat(delta).any():
-        raise ValueError("times: a datetime is missing (NaT); drop or fill that row")
-    return delta.astype("timedelta64[ns]").astype(np.float64) / 1e9 / _TO_SECONDS[unit]
-
-
-def _checked_times(times, origin, unit):
-    array = np.asarray(times)
-    if array.dtype.kind == "M" or (array.dtype == object and len(array) and not isinstance(array[0], (numbers.Number, list))):
-        try:
-            array = np.asarray(times, "datetime64[ns]")
-        except (ValueError, TypeError) as error:
-            raise TypeError(f"times: numbers or datetimes are needed, got {type(times[0]).__name__}") from error
-        origin = array[0] if origin is None and len(array) else origin
-        unit = unit or "D"
-        array = elapsed(array, origin, unit)
-    array = floats("times", array)
-    if array.ndim != 1:
-        raise ValueError(f"times: one dimension is needed, got shape {array.shape}")
-    if not len(array):
-        raise ValueError("times: no rows; a Dataset needs at least one observation")
-    if not np.isfinite(array).all():
-        raise ValueError(f"times: not finite at row {int(np.flatnonzero(~np.isfinite(array))[0])}; drop or fill that row")
-    steps = np.diff(array)
-    if (steps < 0).any():
-        k = int(np.flatnonzero(steps < 0)[0]) + 1
-        raise ValueError(f"times: decreasing at row {k} ({array[k - 1]:g} then {array[k]:g}); sort the rows by time")
-    return array, origin, unit
-
-
 def _checked_values(values, length):
     array = floats("values", values)
     array = array[:, None] if array.ndim == 1 else array
@@ -94,8 +47,49 @@ def _checked_values(values, length):
     return array
 
 
+def _names(names) -> list:
+    """One name or several as a list."""
+    return [names] if isinstance(names, str) else list(names or ())
+
+
+def _column(table, name):
+    if name not in table:
+        raise ValueError(f"{name}: no such column; the table has {list(table)}")
+    return table[name]
+
+
+def _columns(table, names) -> np.ndarray:
+    """Named columns of a pandas table, `(T, m)`."""
+    columns = [_column(table, name) for name in _names(names)]
+    cells = [c.to_numpy(na_value=np.nan) if c.hasnans else c.to_numpy() for c in columns]
+    return np.stack([floats(str(c.name), array) for c, array in zip(columns, cells, strict=True)], axis=1)
+
+
+def _rows_first(array, time) -> np.ndarray:
+    if time not in array.dims:
+        raise ValueError(f"{time}: no such dimension; the array has {list(array.dims)}")
+    return array.transpose(time, ...).values
+
+
+def _variables(table, time, names) -> np.ndarray:
+    """Named variables of an xarray Dataset side by side, `(T, m)`."""
+    parts = [_rows_first(_column(table, name), time) for name in _names(names)]
+    return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=1)
+
+
+def _check_apart(given, stored):
+    """Times that differ must differ in the precision that they are stored in."""
+    lost = (np.diff(given) > 0) & (np.diff(stored) == 0)
+    if lost.any():
+        k = int(np.flatnonzero(lost)[0]) + 1
+        raise ValueError(f"times: row {k} cannot be told from the row before in {stored.dtype}; subtract the first time")
+
+
 class Dataset(eqx.Module):
-    """A series: times `(T,)` non-decreasing (equal times allowed), values `(T, m)` with NaN for missing, inputs `(T, ...)`.
+    """A series: times `(T,)` non-decreasing (equal times allowed), values `(T, m)` with NaN for missing, and inputs.
+
+    Inputs are rows `(T, ...)`, row k held over (t_k-1, t_k] and at the update by datum k, or a function of time, `Held` or
+    `Linear`, read at every substep.
 
     Datetimes are stored as numbers of `unit` since `origin` (the first time); numbers are stored as they are.
     Raises ValueError or TypeError naming the argument for unequal lengths, decreasing or non-finite times, infinities,
@@ -115,32 +109,39 @@ class Dataset(eqx.Module):
         if isinstance(values, Tracer) or isinstance(times, Tracer):
             self.times, self.values, self.inputs, self.origin, self.unit = times, values, inputs, origin, unit
             return
-        clock, origin, unit = _checked_times(times, origin, unit)
+        clock, origin, unit = checked_times(times, origin, unit)
         array = _checked_values(values, len(clock))
-        if inputs is not None:
-            inputs = floats("inputs", inputs)
-            if len(inputs) != len(clock):
-                raise ValueError(f"inputs: {len(clock)} rows are needed, one per time, got {len(inputs)}")
-            if not np.isfinite(inputs).all():
-                raise ValueError("inputs: not finite; inputs are known exactly, fill the missing ones")
         dtype = jnp.promote_types(array.dtype, jnp.float32) if jax.config.jax_enable_x64 else jnp.float32
         self.times, self.values = jnp.asarray(clock, dtype), jnp.asarray(array, dtype)
-        self.inputs = None if inputs is None else jnp.asarray(inputs, dtype)
+        _check_apart(clock, np.asarray(self.times))
+        self.inputs = as_inputs(inputs, dtype, origin=origin, unit=unit)
+        if isinstance(self.inputs, AbstractInputs):
+            self.inputs.check_covers(self.times[0])
+        elif inputs is not None and len(self.inputs) != len(clock):
+            raise ValueError(f"inputs: {len(clock)} rows are needed, one per time, got {len(self.inputs)}")
         self.origin, self.unit = None if origin is None else str(origin), unit
 
     @classmethod
-    def from_pandas(cls, frame, *, value=None, inputs=None, unit="D", origin=None) -> Dataset:
-        """A pandas Series or DataFrame whose index holds the times; `value` and `inputs` name columns."""
-        names = list(frame.columns) if value is None and hasattr(frame, "columns") else value
-        table = frame if names is None else frame[[names] if isinstance(names, str) else names]
-        given = None if inputs is None else frame[[inputs] if isinstance(inputs, str) else inputs].to_numpy()
-        return cls(frame.index.to_numpy(), table.to_numpy(), given, unit=unit, origin=origin)
+    def from_pandas(cls, frame, *, time=None, value=None, inputs=None, unit="D", origin=None) -> Dataset:
+        """A pandas Series, or a DataFrame whose columns are named: `time` (None: the index), one or several `value` (None:
+        the columns that are left) and `inputs`."""
+        table = frame.to_frame() if frame.ndim == 1 else frame
+        times = table.index if time is None else _column(table, time)
+        rest = [name for name in table.columns if name != time and name not in _names(inputs)]
+        values = _columns(table, rest if value is None else value)
+        return cls(times.to_numpy(), values, inputs and _columns(table, inputs), unit=unit, origin=origin)
 
     @classmethod
-    def from_xarray(cls, array, *, time="time", unit="D", origin=None) -> Dataset:
-        """An xarray DataArray with a time dimension first or alone."""
-        rest = [name for name in array.dims if name != time]
-        return cls(array[time].values, array.transpose(time, *rest).values, unit=unit, origin=origin)
+    def from_xarray(cls, array, *, time="time", value=None, inputs=None, unit="D", origin=None) -> Dataset:
+        """An xarray DataArray `(time,)` or `(time, sensor)`; or a Dataset, whose variables `value` and `inputs`, one or
+        several, are stacked side by side."""
+        if not hasattr(array, "data_vars"):
+            values = _rows_first(array, time)
+            return cls(array[time].values, values, unit=unit, origin=origin)
+        if value is None:
+            raise ValueError(f"value: the name of a variable is needed, one of {list(array.data_vars)}")
+        values, given = _variables(array, time, value), inputs and _variables(array, time, inputs)
+        return cls(array[time].values, values, given, unit=unit, origin=origin)
 
     @classmethod
     def from_csv(cls, path, *, time, value, inputs=None, unit="D", origin=None) -> Dataset:
@@ -162,12 +163,12 @@ class Dataset(eqx.Module):
         """A part of the series, by slice, on the same clock."""
         if not isinstance(index, slice):
             raise TypeError(f"index: a slice is needed, got {type(index).__name__}; use .datum(k) for one observation")
-        inputs = None if self.inputs is None else self.inputs[index]
+        inputs = cut(self.inputs, index)
         return Dataset(self.times[index], self.values[index], inputs, origin=self.origin, unit=self.unit)
 
     def datum(self, k) -> Datum:
         """Observation k."""
-        return Datum(self.times[k], self.values[k], None if self.inputs is None else self.inputs[k])
+        return Datum(self.times[k], self.values[k], cut(self.inputs, k))
 
 
 def number(cell) -> float:
@@ -195,7 +196,7 @@ def rows(lines, time: str, value, inputs=None):
     `value` and `inputs` name one column or several. Raises ValueError naming the line for a column that the first line lacks,
     a row of the wrong length, broken JSON, and cells that are not numbers.
     """
-    columns, extra = ([names] if isinstance(names, str) else list(names or ()) for names in (value, inputs))
+    columns, extra = _names(value), _names(inputs)
     for line, row in _records(lines, [time, *columns, *extra]):
         try:
             yield stamp(row[time]), [number(row.get(c)) for c in columns], [number(row.get(c)) for c in extra] or None
@@ -253,8 +254,4 @@ def clock(cells):
     try:
         return [float(cell) for cell in cells]
     except ValueError:
-        pass
-    try:
-        return np.array(cells, "datetime64[ns]")
-    except ValueError as error:
-        raise ValueError(f"times: {cells[0]!r} is neither a number nor an ISO date") from error
+        return instants(cells)

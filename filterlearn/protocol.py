@@ -14,6 +14,7 @@ from jax.core import Tracer
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.data import Dataset, Datum
+from filterlearn.inputs import as_inputs, by_row
 from filterlearn.models.family import ModelFamily
 from filterlearn.models.gaps import distinct_gaps, prepared
 from filterlearn.models.simulate import path
@@ -138,14 +139,15 @@ def scan(algorithm, problem, data, gaps, key, save):
     problem = problem if isinstance(problem, ModelFamily) else problem.resolve()
     belief = strong(algorithm.init(problem, key=fold(0)))
     rows, here = prepared(problem, origin_of(belief.time, data.times[0]), data.times, gaps)
+    inputs, read = by_row(data.inputs)
 
     def one(carry, each):
-        k, time, value, inputs, row = each
-        after, info = step(algorithm, here(row), carry, Datum(time, value, inputs), key=fold(k))
+        k, time, value, given, row = each
+        after, info = step(algorithm, here(row), carry, Datum(time, value, read(given)), key=fold(k))
         return _same(carry, after), save(after, info)
 
     count = jnp.arange(1, len(data) + 1)
-    return jax.lax.scan(one, belief, (count, data.times, data.values, data.inputs, rows))
+    return jax.lax.scan(one, belief, (count, data.times, data.values, inputs, rows))
 
 
 _scan = eqx.filter_jit(scan)
@@ -210,5 +212,5 @@ def _forecast(problem, belief, times, inputs, key, draws):
 
 def forecast(algorithm, problem, belief, times, *, inputs=None, key, draws: int = 1000) -> Forecast:
     """Draws of the future under a belief: state and, for a learner, parameter uncertainty; parameters stay where they are."""
-    inputs = None if inputs is None else jnp.asarray(inputs, float)
-    return Forecast(*_forecast(problem, belief, jnp.asarray(times, belief.time.dtype), inputs, key, draws))
+    times = jnp.asarray(times, belief.time.dtype)
+    return Forecast(*_forecast(problem, belief, times, as_inputs(inputs, times.dtype), key, draws))

@@ -16,23 +16,12 @@ import filterlearn as fl
 from tests import cases
 
 HOUSE = Path(fl.__file__).parent
-ORDER = (
-    *(
-        "numerics",
-        "data",
-        "datasets",
-        "beliefs",
-        "models",
-        "resamplers",
-        "analyses",
-        "protocol",
-        "filters",
-        "smoothers",
-        "learners",
-    ),
-    *("diagnostics", "posteriors", "training", "streams", "volatility", "demo", "cli"),
-)
 APPLICATIONS = ("volatility", "demo", "cli")  # they use the public names, as a user would
+ORDER = (
+    *("numerics", "clock", "inputs", "data", "datasets", "beliefs", "models", "resamplers", "analyses"),
+    *("protocol", "filters", "smoothers", "learners", "diagnostics", "posteriors", "training", "streams"),
+    *APPLICATIONS,
+)
 FENCES = {
     "blackjax": ("posteriors",),
     "arviz": ("diagnostics", "posteriors", *APPLICATIONS),

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from filterlearn.beliefs.joint import AbstractJointBelief
+from filterlearn.clock import datetimes
 from filterlearn.protocol import Trajectory
 
 _LEVELS = (0.05, 0.5, 0.95)
@@ -16,8 +17,7 @@ def times_of(data):
     times = np.asarray(data.times, float)
     if data.unit is None or data.origin is None:
         return times
-    seconds = times * {"s": 1.0, "m": 60.0, "h": 3600.0, "D": 86400.0, "W": 604800.0}[data.unit]
-    return np.datetime64(data.origin, "ns") + (seconds * 1e9).astype("timedelta64[ns]")
+    return datetimes(times, data.origin, data.unit)
 
 
 def _parameters(belief, family):

@@ -9,10 +9,27 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+from numpyro.distributions import Distribution
 
 from filterlearn.beliefs.base import start_time
 from filterlearn.beliefs.gaussian import DiffuseGaussian, Gaussian
+from filterlearn.inputs import input_at
 from filterlearn.numerics.sampling import normals
+
+
+class _Timed(eqx.Module):
+    """A user's function of (t, ..., u) that finds u evaluated at its own t."""
+
+    function: Any
+
+    def __call__(self, t, *rest):
+        return self.function(t, *rest[:-1], input_at(rest[-1], t))
+
+
+def timed(given):
+    """A function that a user writes, reading inputs at its own time; anything else, a numpyro law too, as it is."""
+    function = callable(given) and not isinstance(given, Distribution | _Timed)
+    return _Timed(given) if function else given
 
 
 def value_at(given, t, u):
@@ -21,9 +38,9 @@ def value_at(given, t, u):
 
 
 def arrays(given, dtype=None):
-    """Numbers and lists as arrays; functions and None as they are."""
+    """Numbers and lists as arrays; functions, made to read inputs at their own time; None as it is."""
     if given is None or callable(given):
-        return given
+        return timed(given)
     array = jnp.asarray(given)
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(dtype or float)
 

@@ -9,6 +9,7 @@ import numpyro.distributions as dist
 from jax.core import Tracer
 from jax.scipy.special import ndtr
 
+from filterlearn.models.base import timed
 from filterlearn.numerics.small import safe_sqrt, semidefinite_factor
 
 
@@ -35,8 +36,8 @@ class CompoundPoisson(eqx.Module):
     constant intensity above the bound.
     """
 
-    intensity: Any
-    mark: Any
+    intensity: Any = eqx.field(converter=timed)
+    mark: Any = eqx.field(converter=timed)
     bound: Any = None
     most: int = eqx.field(static=True, default=8)
 

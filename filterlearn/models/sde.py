@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from filterlearn.models.base import arrays
+from filterlearn.models.base import arrays, timed
 from filterlearn.models.jumps import checked_jumps
 
 
@@ -29,7 +29,7 @@ class SDE(eqx.Module):
     def __init__(self, drift, diffusion, jumps=()):
         if not callable(drift):
             raise TypeError(f"drift: a function (t, x, u) is needed, got {type(drift).__name__}")
-        self.drift, self.diffusion = drift, arrays(diffusion)
+        self.drift, self.diffusion = timed(drift), arrays(diffusion)
         self.jumps = checked_jumps(jumps)
 
     def noise_matrix(self, t, x, u):

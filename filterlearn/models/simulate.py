@@ -4,20 +4,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from filterlearn.inputs import as_inputs, by_row
 from filterlearn.models.base import starting_sample
 
 
 def path(model, x0, t0, times, inputs, key):
     """One draw of the states and observations at the times, from x0 at t0."""
 
+    rows, read = by_row(inputs)
+
     def one(carry, each):
         x, t, k = carry
-        time, u = each
+        time, u = each[0], read(each[1])
         k, move, see = jax.random.split(k, 3)
         x = model.transition.sample(x, t, time, u, key=move)
         return (x, time, k), (x, model.observation.sample(x, time, u, key=see))
 
-    return jax.lax.scan(one, (x0, t0, key), (times, inputs))[1]
+    return jax.lax.scan(one, (x0, t0, key), (times, rows))[1]
 
 
 @eqx.filter_jit
@@ -31,4 +34,4 @@ def _simulate(problem, times, inputs, key):
 def simulate(model, times, *, inputs=None, key):
     """States `(T, n)` and observations `(T, m)` at the times, drawn from the model (a StateSpaceModel or `family(theta)`)."""
     times = jnp.asarray(times, float)
-    return _simulate(model, times, None if inputs is None else jnp.asarray(inputs, float), key)
+    return _simulate(model, times, as_inputs(inputs), key)

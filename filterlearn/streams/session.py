@@ -12,7 +12,9 @@ import numpy as np
 
 from filterlearn import protocol
 from filterlearn.beliefs.joint import AbstractJointBelief
-from filterlearn.data import Datum, elapsed, floats
+from filterlearn.clock import elapsed, floats
+from filterlearn.data import Datum
+from filterlearn.inputs import as_inputs
 from filterlearn.streams import checkpoint
 
 _LEVELS = (0.05, 0.5, 0.95)
@@ -74,7 +76,7 @@ class Session:
         elif self.origin is None:
             raise TypeError(f"time: a number is needed, got {time!r}; give Session(origin=..., unit=...) for datetimes")
         else:
-            given = float(elapsed(np.asarray([time], "datetime64[ns]"), self.origin, self.unit or "D")[0])
+            given = float(elapsed(time, self.origin, self.unit or "D"))
         if not np.isfinite(given):
             raise ValueError(f"time: a finite number is needed, got {given}")
         return jnp.asarray(given, self.belief.time.dtype)
@@ -86,7 +88,7 @@ class Session:
         if np.isinf(array).any():
             raise ValueError(f"value: finite numbers or NaN are needed, got {array.tolist()}")
         dtype = self.belief.time.dtype
-        given = None if inputs is None else jnp.asarray(floats("inputs", inputs), dtype)
+        given = as_inputs(inputs, dtype, origin=self.origin, unit=self.unit)
         arguments = (jnp.asarray(self.count + 1), self._time(time), jnp.asarray(array, dtype), given, self.key)
         belief, info, (mean, covariance, named) = _observe(self.algorithm, self.problem, self.belief, *arguments)
         self.belief, self.count = belief, self.count + 1
@@ -98,7 +100,8 @@ class Session:
         """Draws of the states and observations at later times; the stream's own noise is not touched."""
         clock = jnp.stack([self._time(t) for t in times])
         key = jax.random.fold_in(jax.random.fold_in(self.key, self.count), 2**31 - 1)
-        return protocol.forecast(self.algorithm, self.problem, self.belief, clock, inputs=inputs, key=key, draws=draws)
+        given = as_inputs(inputs, self.belief.time.dtype, origin=self.origin, unit=self.unit)
+        return protocol.forecast(self.algorithm, self.problem, self.belief, clock, inputs=given, key=key, draws=draws)
 
     def save(self, path, **meta) -> None:
         """Writes a checkpoint, atomically."""

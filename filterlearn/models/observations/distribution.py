@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from filterlearn.models.base import AbstractObservation
+from filterlearn.models.base import AbstractObservation, timed
 from filterlearn.numerics.masking import filled, observed
 
 
@@ -29,7 +30,7 @@ class DistributionObservation(AbstractObservation):
     >>> counts = DistributionObservation(lambda t, x, u: dist.Poisson(x))
     """
 
-    distribution: Any
+    distribution: Any = eqx.field(converter=timed)
 
     def log_prob(self, y, x, t, u=None):
         """Sum of the log-densities of the observed entries."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from filterlearn.models.base import arrays
+from filterlearn.models.base import arrays, timed
 from filterlearn.models.observations.base import AbstractMaskedGaussian
 
 
@@ -17,7 +17,7 @@ class GaussianObservation(AbstractMaskedGaussian):
     def __init__(self, mean, covariance, residual=None):
         if not callable(mean):
             raise TypeError(f"mean: a function (t, x, u) is needed, got {type(mean).__name__}")
-        self.mean, self.covariance, self.residual = mean, arrays(covariance), residual
+        self.mean, self.covariance, self.residual = timed(mean), arrays(covariance), residual
 
     def moments(self, x, t, u=None):
         """Mean and covariance."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from filterlearn.models.base import AbstractLinearTransition, arrays, value_at
+from filterlearn.models.base import AbstractLinearTransition, arrays, timed, value_at
 from filterlearn.models.transitions.base import AbstractOneStep
 from filterlearn.numerics.small import semidefinite_factor
 
@@ -44,7 +44,7 @@ class Discrete(AbstractOneStep):
     def __init__(self, mean, covariance):
         if not callable(mean):
             raise TypeError(f"mean: a function (t, x, u) is needed, got {type(mean).__name__}")
-        self.mean, self.covariance = mean, arrays(covariance)
+        self.mean, self.covariance = timed(mean), arrays(covariance)
 
     def moments(self, x, t0, t1, u=None):
         """Mean and factor, or (x, 0) at equal times."""

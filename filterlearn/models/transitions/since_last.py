@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from filterlearn.models.base import arrays
+from filterlearn.models.base import arrays, timed
 from filterlearn.models.sde import SDE
 from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.small import safe_sqrt
@@ -30,7 +30,7 @@ class SinceLast(AbstractStepping):
     def __init__(self, transition, integrand, noise=None, *, size=1, counted=None):
         if not isinstance(transition, AbstractStepping):
             raise TypeError(f"transition: a stepping scheme is needed, got {type(transition).__name__}")
-        self.transition, self.integrand, self.noise, self.size = transition, integrand, noise, size
+        self.transition, self.integrand, self.noise, self.size = transition, timed(integrand), timed(noise), size
         self.counted, needed = arrays(counted), (size, len(transition.sde.jumps))
         if counted is not None and self.counted.shape != needed:
             raise ValueError(f"counted: shape {needed}, (size, kinds of jump), is needed, got {self.counted.shape}")
