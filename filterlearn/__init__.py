@@ -50,6 +50,7 @@ _HOME = {
     "diagnostics.results": "to_datatree",
     "diagnostics.step_size": "check_step_size StepSizeReport",
     "posteriors.base": "Target",
+    "posteriors.condition": "condition",
     "posteriors.fit": "fit",
     "posteriors.blackjax": "NUTS",
     "posteriors.numpyro": "NumPyroNUTS",

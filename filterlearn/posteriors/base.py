@@ -96,6 +96,15 @@ def _backward(slope, cotangent, perturbed, theta, target):
     return cotangent * slope
 
 
+TRIES = 32  # evaluations side by side: candidates for a start, or estimates at one; equal numbers share a compilation
+
+
+@eqx.filter_jit
+def levels(target: Target, thetas: Float[Array, "k p"], keys) -> Float[Array, "k"]:
+    """The log density of each theta under the key beside it."""
+    return jax.vmap(target)(thetas, keys)
+
+
 class AbstractMethod(eqx.Module):
     """How draws are made from a target; a refit with data of the same shape compiles nothing."""
 
@@ -103,8 +112,8 @@ class AbstractMethod(eqx.Module):
 
     @abc.abstractmethod
     def draw(self, target: Target, start, scale, *, key):
-        """(draws `(chains, draws, p)`, sample statistics by name `(chains, draws)`) from the starting points `(chains, p)`;
-        `scale` `(p,)` is a first guess of the posterior's standard deviations."""
+        """(draws `(chains, draws, p)`, sample statistics by name `(chains, draws)`) from the starting points `(chains, p)`,
+        the most likely first; `scale` `(p,)` is a first guess of the posterior's standard deviations."""
 
 
 def tree_depth(n_steps):

@@ -2,7 +2,6 @@
 
 import warnings
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import xarray as xr
@@ -10,12 +9,11 @@ import xarray as xr
 from filterlearn.diagnostics.step_size import check_step_size, takes_steps
 from filterlearn.learners.base import AbstractLearner
 from filterlearn.models.family import ModelFamily
-from filterlearn.posteriors.base import Target
+from filterlearn.posteriors.base import TRIES, Target, levels
 from filterlearn.posteriors.blackjax import NUTS
 from filterlearn.posteriors.results import posterior_datatree
 from filterlearn.protocol import checked
 
-_TRIES = 8  # candidates for each chain's starting point
 _LEAST = 0.01  # of the prior's sd: the least first guess of a posterior sd
 
 
@@ -49,15 +47,10 @@ def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree
     return tree
 
 
-@eqx.filter_jit
-def _levels(target, thetas):
-    return jax.vmap(target)(thetas)
-
-
 def _start(target, chains, start, key):
-    """A starting point of finite density for each chain, and a first guess of the posterior's sds: from the draws given,
-    else around the prior's median."""
-    family, tries = target.sampled, (_TRIES * chains,)
+    """A starting point of finite density for each chain, the most likely first, and a first guess of the posterior's sds:
+    from the draws given, else around the prior's median."""
+    family, tries = target.sampled, (max(TRIES, chains),)
     if start is None:
         points = family.median + 0.5 * family.sd * jax.random.normal(key, (*tries, family.size), family.median.dtype)
         scale = family.sd
@@ -65,12 +58,14 @@ def _start(target, chains, start, key):
         draws = _sampled_part(target, jnp.asarray(start, family.median.dtype))
         points = draws[jax.random.randint(key, tries, 0, draws.shape[0])]
         scale = jnp.maximum(draws.std(axis=0), _LEAST * family.sd)
-    finite = jnp.flatnonzero(jnp.isfinite(_levels(target, points)))
+    found = levels(target, points, jnp.broadcast_to(target.key, tries))
+    finite = jnp.flatnonzero(jnp.isfinite(found))
     if not len(finite):
         where = "near the prior's median" if start is None else "among the draws of `start`"
         cure = "narrow the priors, or give `start`" if start is None else "give others"
         raise ValueError(f"family: the evidence is not finite at any of {tries[0]} points {where}; {cure}")
-    return points[jnp.resize(finite, chains)], scale
+    chosen = jnp.resize(finite, chains)
+    return points[chosen[jnp.argsort(-found[chosen])]], scale
 
 
 def _sampled_part(target, start):

@@ -6,9 +6,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from filterlearn.posteriors.base import AbstractMethod
+from filterlearn.posteriors.base import TRIES, AbstractMethod, levels
 
-_KEYS = 32  # evidence estimates behind the measured variance
 _MOST = 3.0  # variance of the log-evidence above which chains stick
 
 
@@ -17,8 +16,8 @@ class ParticleMCMC(AbstractMethod):
     (Andrieu, Doucet & Holenstein 2010, doi:10.1111/j.1467-9868.2009.00736.x).
 
     Exact for any number of particles when exp(evidence) is unbiased (`ParticleFilter`), fastest when the log-evidence has a
-    variance s^2 near 1 (Doucet et al. 2015, doi:10.1093/biomet/asu075). s^2 is measured by 32 estimates at a starting
-    point; above 3 a warning says which size to take. The proposal's covariance and scale are learned in the warmup only
+    variance s^2 near 1 (Doucet et al. 2015, doi:10.1093/biomet/asu075). s^2 is measured by 32 estimates at the likeliest
+    start; above 3 a warning says which size to take. The proposal's covariance and scale are learned in the warmup only
     (Haario et al. 2001, doi:10.2307/3318737; Andrieu & Thoms 2008, doi:10.1007/s11222-008-9110-y), towards an acceptance
     of a quarter of 2 Phi(-s / sqrt 2), what the noise alone would leave.
     """
@@ -30,7 +29,7 @@ class ParticleMCMC(AbstractMethod):
     def draw(self, target, start, scale, *, key):
         """Every chain in one compiled call."""
         first, second = jax.random.split(key)
-        variance = _noise(target, start, jax.random.split(first, _KEYS))
+        variance = _noise(target, start[0], first)
         if variance > _MOST:
             warnings.warn(_advice(target.algorithm, float(variance)), stacklevel=3)
         return _sample(self, target, start, scale, variance, jax.random.split(second, self.chains))
@@ -45,13 +44,10 @@ def _advice(algorithm, variance):
     )
 
 
-@eqx.filter_jit
-def _noise(target, start, keys):
-    """The variance of the log-evidence at the most likely starting point."""
-    levels = jax.vmap(lambda theta: jax.vmap(lambda k: target(theta, k))(keys))(start)
-    finite = jnp.isfinite(levels)
-    best = jnp.argmax(jnp.nan_to_num(jnp.mean(levels, axis=1, where=finite), nan=-jnp.inf))
-    return jnp.nan_to_num(jnp.var(levels[best], where=finite[best], ddof=1))
+def _noise(target, theta, key):
+    """The variance of the log-evidence at a theta."""
+    found = levels(target, jnp.tile(theta, (TRIES, 1)), jax.random.split(key, TRIES))
+    return jnp.nan_to_num(jnp.var(found, where=jnp.isfinite(found), ddof=1))
 
 
 @eqx.filter_jit

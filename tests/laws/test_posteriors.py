@@ -140,14 +140,17 @@ def test_a_theta_that_breaks_the_model_has_density_zero_and_a_finite_gradient():
 
 def test_a_warm_start_without_spread_recovers():
     start = jnp.tile(FAMILY.unconstrain({"memory": 0.7, "scale": 0.8}), (10, 1))
-    tree = fl.fit(FAMILY, series(), fl.Kalman(), fl.ParticleMCMC(300, 1200, 2), start=start, key=jax.random.key(2))
+    method, algorithm = METHODS["particle"]
+    tree = fl.fit(FAMILY, series(), algorithm, method, start=start, key=jax.random.key(2))
     assert_matches(tree, *exact(series()))
 
 
 def test_too_few_particles_are_told():
-    target = Target(FAMILY, fl.ParticleFilter(5), series(), jax.random.key(0))
-    with pytest.warns(UserWarning, match=r"variance .* at the start.*take size=\d+ instead of 5"):
-        fl.ParticleMCMC(2, 2, 2).draw(target, jnp.zeros((2, 2)), jnp.ones(2), key=jax.random.key(0))
+    data, (method, algorithm) = series(), METHODS["particle"]
+    far = fl.Dataset(data.times, 5 * data.values, data.inputs)  # outliers
+    target = Target(FAMILY, algorithm, far, jax.random.key(0))
+    with pytest.warns(UserWarning, match=r"variance .* at the start.*take size=\d+ instead of 50"):
+        method.draw(target, jnp.zeros((2, 2)), jnp.ones(2), key=jax.random.key(0))
 
 
 def test_no_finite_start_is_refused():
