@@ -95,6 +95,29 @@ def linear_data(length=150, missing=0.2):
     return fl.Dataset(times, values)
 
 
+def driven_model():
+    """The same, with every part but the drift matrix moved by time and by one input."""
+    model = linear_model()
+    transition = fl.LinearSDE(
+        MATRIX, lambda t, u: (1 + 0.5 * jnp.sin(t)) * NOISE, lambda t, u: jnp.stack([jnp.cos(t), -0.5 * u[0]])
+    )
+    seen = model.observation
+    observation = fl.LinearGaussianObservation(
+        lambda t, u: seen.matrix * (1 + 0.3 * u[0]),
+        lambda t, u: seen.covariance * (1 + 0.5 * jnp.cos(t) ** 2),
+        lambda t, u: jnp.stack([u[0], jnp.sin(t)]),
+    )
+    return fl.StateSpaceModel(model.initial, transition, observation)
+
+
+def driven_data(length=150):
+    """The times and values of `linear_data`, with inputs."""
+    data = linear_data(length)
+    return fl.Dataset(data.times, data.values, np.random.default_rng(8).normal(size=(length, 1)))
+
+
+LINEAR_PROBLEMS = {"linear": (linear_model, linear_data), "driven": (driven_model, driven_data)}
+
 POINTS = np.random.default_rng(5).normal(size=(500, 3)) @ np.array([[1.0, 0.3, 0.0], [0.0, 0.7, -0.2], [0.0, 0.0, 0.4]])
 LOG_WEIGHTS = jnp.log(jnp.arange(1.0, 501.0) / jnp.sum(jnp.arange(1.0, 501.0)))
 NORMAL = fl.Gaussian([1.0, -1.0, 0.5], np.cov(POINTS.T), time=0.0)

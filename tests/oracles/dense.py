@@ -1,42 +1,44 @@
 """The dense joint Gaussian of a linear model: the exact answer that filters are held against."""
 
 import numpy as np
+from scipy.linalg import block_diag
+
+
+def inputs(data, k):
+    """The inputs of row k, if there are any."""
+    return None if data.inputs is None else data.inputs[k]
+
+
+def joint_states(model, data):
+    """Mean `(T n,)` and covariance `(T n, T n)` of all states together."""
+    n, length = model.initial.mean.shape[0], len(data)
+    mean, joint = np.zeros(length * n), np.zeros((length * n, length * n))
+    m, p, previous = np.asarray(model.initial.mean), np.asarray(model.initial.covariance), model.initial.time
+    for k, t in enumerate(data.times):
+        a, b, q = (np.asarray(part) for part in model.transition.discretise(previous, t, inputs(data, k)))
+        rows, before = slice(k * n, (k + 1) * n), slice(0, k * n)
+        m, p = a @ m + b, a @ p @ a.T + q
+        if k:
+            joint[rows, before] = a @ joint[(k - 1) * n : k * n, before]
+            joint[before, rows] = joint[rows, before].T
+        mean[rows], joint[rows, rows], previous = m, p, t
+    return mean, joint
 
 
 def dense_filter(model, data):
     """(filtered means, filtered covariances, log evidence increments), by conditioning one joint Gaussian."""
-    times, values = np.asarray(data.times), np.asarray(data.values)
-    n, length = model.initial.mean.shape[0], len(times)
-    mean, cov = [np.asarray(model.initial.mean)], [[np.asarray(model.initial.covariance)]]
-    previous = 0.0
-    means, joint = [], np.zeros((length * n, length * n))
-    m, blocks = mean[0], None
-    for k, t in enumerate(times):
-        a, b, q = (np.asarray(part) for part in model.transition.discretise(previous, t))
-        m = a @ m + b
-        own = a @ (cov[0][0] if k == 0 else joint[(k - 1) * n : k * n, (k - 1) * n : k * n]) @ a.T + q
-        rows = slice(k * n, (k + 1) * n)
-        if k:
-            blocks = a @ joint[(k - 1) * n : k * n, : k * n]
-            joint[rows, : k * n], joint[: k * n, rows] = blocks, blocks.T
-        joint[rows, rows] = own
-        means.append(m)
-        previous = t
-    h, _, r = (np.asarray(part) for part in model.observation.linear(0.0))
-    prior = np.concatenate(means)
-    big_h, big_r = np.kron(np.eye(length), h), np.kron(np.eye(length), r)
-    y, seen = values.ravel(), ~np.isnan(values.ravel())
-    out_m, out_p, evidence, before = [], [], [], 0.0
-    for k in range(length):
-        use = np.flatnonzero(seen & (np.arange(y.size) < (k + 1) * h.shape[0]))
-        hk = big_h[use]
-        s = hk @ joint @ hk.T + big_r[np.ix_(use, use)]
-        e = y[use] - hk @ prior
-        rows = slice(k * n, (k + 1) * n)
-        gain = np.linalg.solve(s, hk @ joint[:, rows]).T
-        out_m.append(prior[rows] + gain @ e)
-        out_p.append(joint[rows, rows] - gain @ hk @ joint[:, rows])
-        total = -0.5 * (e @ np.linalg.solve(s, e) + np.linalg.slogdet(s)[1] + len(use) * np.log(2 * np.pi))
-        evidence.append(total - before)
-        before = total
-    return np.array(out_m), np.array(out_p), np.array(evidence)
+    prior, joint = joint_states(model, data)
+    sensors = [model.observation.linear(t, inputs(data, k)) for k, t in enumerate(data.times)]
+    h, r = (block_diag(*(np.asarray(each[part]) for each in sensors)) for part in (0, 2))
+    y = np.asarray(data.values).ravel() - np.concatenate([np.asarray(each[1]) for each in sensors])
+    n, m = len(prior) // len(data), data.values.shape[1]
+    means, covariances, evidence = [], [], [0.0]
+    for k in range(len(data)):
+        use, rows = np.flatnonzero(~np.isnan(y[: (k + 1) * m])), slice(k * n, (k + 1) * n)
+        s = h[use] @ joint @ h[use].T + r[np.ix_(use, use)]
+        e = y[use] - h[use] @ prior
+        gain = np.linalg.solve(s, h[use] @ joint[:, rows]).T
+        means.append(prior[rows] + gain @ e)
+        covariances.append(joint[rows, rows] - gain @ h[use] @ joint[:, rows])
+        evidence.append(-0.5 * (e @ np.linalg.solve(s, e) + np.linalg.slogdet(s)[1] + len(use) * np.log(2 * np.pi)))
+    return np.array(means), np.array(covariances), np.diff(evidence)
