@@ -113,10 +113,10 @@ class Dataset(eqx.Module):
         array = _checked_values(values, len(clock))
         dtype = jnp.promote_types(array.dtype, jnp.float32) if jax.config.jax_enable_x64 else jnp.float32
         self.times, self.values = jnp.asarray(clock, dtype), jnp.asarray(array, dtype)
-        _check_apart(clock, np.asarray(self.times))
+        _check_apart(clock, clock.astype(dtype))
         self.inputs = as_inputs(inputs, dtype, origin=origin, unit=unit)
         if isinstance(self.inputs, AbstractInputs):
-            self.inputs.check_covers(self.times[0])
+            self.inputs.check_covers(clock[0])
         elif inputs is not None and len(self.inputs) != len(clock):
             raise ValueError(f"inputs: {len(clock)} rows are needed, one per time, got {len(self.inputs)}")
         self.origin, self.unit = None if origin is None else str(origin), unit

@@ -100,3 +100,14 @@ def test_refused_by_name(make, words):
     with pytest.raises((ValueError, TypeError), match=words) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_can_be_made_inside_a_trace():
+    """As constants of the traced function, inputs too."""
+
+    @jax.jit
+    def value(x):
+        data = fl.Dataset([0.0, 1.0], [1.0, 2.0], fl.Held([0.0], [3.0]))
+        return x + data.values[1, 0] + data.inputs(0.5)
+
+    assert value(1.0) == 6.0
