@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpyro
 
 from filterlearn.data import Dataset
+from filterlearn.inputs import AbstractInputs
 from filterlearn.models.gaps import distinct_gaps
 from filterlearn.protocol import checked, scan
 
@@ -20,7 +21,8 @@ def condition(name: str, model, data, algorithm, *, key=None) -> None:
     the factor; `name_terms` holds the one-step terms `(T,)` or `(series, longest T)`, 0 after a series' end.
 
     As exact as the algorithm's evidence. An algorithm that draws takes one fixed key.
-    Raises TypeError for other data, ValueError when a list is empty, or when some series have inputs and others none.
+    Raises TypeError for other data and for many series whose inputs are functions of time; ValueError when a list is empty,
+    or when some series have inputs and others none.
     """
     terms = _one(model, data, algorithm, key) if isinstance(data, Dataset) else _many(model, data, algorithm, key)
     total = jnp.sum(terms, axis=-1)
@@ -44,6 +46,8 @@ def _many(model, data, algorithm, key):
         raise ValueError("data: no series; give at least one Dataset")
     if len({each.inputs is None for each in series}) > 1:
         raise ValueError("data: some series have inputs and others none; give inputs to all")
+    if any(isinstance(each.inputs, AbstractInputs) for each in series):
+        raise TypeError("data: inputs of many series are rows, got a function of time; condition on each series by itself")
     longest = max(map(len, series))
     stacked = jax.tree.map(lambda *rows: jnp.stack(rows), *(_padded(each, longest) for each in series))
     number = jnp.arange(len(series))

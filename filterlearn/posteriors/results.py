@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from filterlearn.diagnostics.results import times_of, to_datatree
+from filterlearn.inputs import AbstractInputs
 from filterlearn.models.family import ModelFamily
 from filterlearn.protocol import run
 
@@ -50,8 +51,9 @@ def posterior_datatree(target, data, draws, statistics, median) -> xr.DataTree:
     }
     dims = {"y": ["time", "sensor"]}
     if data.inputs is not None:
-        groups["constant_data"] = {"inputs": data.inputs}
-        dims["inputs"] = ["time", *(f"input_{i}" for i in range(data.inputs.ndim - 1))]
+        inputs = jax.vmap(data.inputs)(data.times) if isinstance(data.inputs, AbstractInputs) else data.inputs
+        groups["constant_data"] = {"inputs": inputs}
+        dims["inputs"] = ["time", *(f"input_{i}" for i in range(inputs.ndim - 1))]
     groups = {group: {name: np.asarray(v) for name, v in variables.items()} for group, variables in groups.items()}
     coords = {"time": times_of(data), "sensor": np.arange(data.values.shape[1])}
     tree = az.from_dict(groups, coords=coords, dims=dims)

@@ -75,7 +75,14 @@ def test_other_data_are_refused(data, words):
         fl.condition("y", lambda i: still(jnp.array(0.0)), data, fl.Kalman())
 
 
-def test_inputs_for_some_are_refused():
-    some = [SERIES[0], fl.Dataset([1.0], [1.0], [[1.0]])]
-    with pytest.raises(ValueError, match="data: some series have inputs"):
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ((None, [[1.0]]), "data: some series have inputs"),
+        ((fl.Held([0.0], [[1.0]]),) * 2, "data: inputs of many series"),
+    ],
+)
+def test_inputs_of_another_kind_are_refused(inputs, words):
+    some = [fl.Dataset([1.0], [1.0], each) for each in inputs]
+    with pytest.raises((TypeError, ValueError), match=words):
         fl.condition("y", lambda i: still(jnp.array(0.0)), some, fl.Kalman())

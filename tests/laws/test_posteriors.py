@@ -38,7 +38,7 @@ FAMILY = fl.ModelFamily(
 def series(seed=0, length=25):
     times = jnp.arange(1.0, length + 1)
     _, values = fl.simulate(FAMILY(FAMILY.unconstrain({"memory": 0.7, "scale": 0.8})), times, key=jax.random.key(seed))
-    return fl.Dataset(times, values.at[7].set(jnp.nan), np.ones((length, 1)))
+    return fl.Dataset(times, values.at[7].set(jnp.nan), fl.Held([0.0, 10.0], [[1.0], [2.0]]))
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -78,6 +78,7 @@ def test_one_layout(fitted):
     assert tree["log_likelihood"].sizes["time"] == 24  # the missing one tells nothing
     assert tree["observed_data"]["y"].dims == ("time", "sensor")
     assert tree["constant_data"]["inputs"].dims == ("time", "input_0")
+    assert tree["constant_data"]["inputs"][:, 0].to_numpy().tolist() == [1.0] * 9 + [2.0] * 16
     assert set(tree["posterior"].data_vars) == set(tree["log_prior"].data_vars) == set(FAMILY.names)
     assert tree["filter"]["mean"].dims == ("time", "state")
     expected = {"acceptance_rate", "lp"}
@@ -187,6 +188,7 @@ def test_a_learner_filters_what_moves_and_the_rest_is_sampled():
     tree = fl.fit(family, data, learner, fl.ParticleMCMC(300, 1200, 2), start=start, key=jax.random.key(0))
     assert_matches(tree, {"sd": mean}, {"sd": jnp.sqrt(weights @ (jnp.exp(grid) - mean) ** 2)})
     assert tree["filter"]["parameter_theta"].dims == ("time", "level", "theta_dim_0")
+    np.testing.assert_array_equal(tree["constant_data"]["inputs"], data.inputs)
 
 
 @pytest.mark.parametrize("moving", [(), ("memory", "scale")])
