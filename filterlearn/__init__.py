@@ -31,6 +31,7 @@ _HOME = {
     "resamplers.multinomial": "Multinomial",
     "resamplers.systematic": "Systematic",
     "resamplers.adaptive": "Adaptive",
+    "resamplers.ordered": "Ordered",
     "resamplers.stop_gradient": "StopGradient",
     "protocol": "Info Trajectory Forecast step run forecast log_evidence",
     "filters.kalman": "Kalman",

@@ -133,21 +133,29 @@ def strong(tree):
     return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), tree)
 
 
+def stream_keys(key, length: int):
+    """The keys of the start and of each datum, `(length + 1,)`: fold_in(key, k), or those given."""
+    if key is None or key.ndim:
+        return key
+    return jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(length + 1))
+
+
 def scan(algorithm, problem, data, gaps, key, save):
-    """The whole series in one `lax.scan`; datum k (from 1) uses fold_in(key, k), the start fold_in(key, 0)."""
-    fold = (lambda k: None) if key is None else (lambda k: jax.random.fold_in(key, k))
+    """The whole series in one `lax.scan`; datum k (from 1) uses fold_in(key, k), the start fold_in(key, 0), unless a key for
+    each is given."""
+    keys = stream_keys(key, len(data))
+    first, later = (None, None) if keys is None else (keys[0], keys[1:])
     problem = problem if isinstance(problem, ModelFamily) else problem.resolve()
-    belief = strong(algorithm.init(problem, key=fold(0)))
+    belief = strong(algorithm.init(problem, key=first))
     rows, here = prepared(problem, origin_of(belief.time, data.times[0]), data.times, gaps)
     inputs, read = by_row(data.inputs)
 
     def one(carry, each):
-        k, time, value, given, row = each
-        after, info = step(algorithm, here(row), carry, Datum(time, value, read(given)), key=fold(k))
+        own, time, value, given, row = each
+        after, info = step(algorithm, here(row), carry, Datum(time, value, read(given)), key=own)
         return _same(carry, after), save(after, info)
 
-    count = jnp.arange(1, len(data) + 1)
-    return jax.lax.scan(one, belief, (count, data.times, data.values, inputs, rows))
+    return jax.lax.scan(one, belief, (later, data.times, data.values, inputs, rows))
 
 
 _scan = eqx.filter_jit(scan)

@@ -73,6 +73,7 @@ RESAMPLERS = {
     "multinomial": fl.Multinomial,
     "systematic": fl.Systematic,
     "adaptive": lambda: fl.Adaptive(fl.Systematic(), 1.1),
+    "ordered": lambda: fl.Ordered(fl.Systematic(), by=lambda point: -point),
     "stop_gradient": lambda: fl.StopGradient(fl.Systematic()),
 }
 

@@ -16,7 +16,7 @@ import filterlearn as fl
 from tests import cases
 
 HOUSE = Path(fl.__file__).parent
-APPLICATIONS = ("volatility", "demo", "cli")  # they use the public names, as a user would
+APPLICATIONS = ("volatility", "rivals", "demo", "cli")  # they use the public names, as a user would
 ORDER = (
     *("numerics", "clock", "inputs", "data", "datasets", "beliefs", "models", "resamplers", "analyses"),
     *("protocol", "filters", "smoothers", "learners", "diagnostics", "posteriors", "training", "streams"),
@@ -34,10 +34,10 @@ FENCES = {
     "xarray": ("data", "diagnostics.results", "posteriors", *APPLICATIONS),
     "matplotlib": ("diagnostics",),
     "numpyro": ("models", "posteriors", *APPLICATIONS),
-    "arch": ("datasets", "demo"),
+    "arch": ("datasets", "rivals"),
     "statsmodels": ("datasets",),
     "cyclopts": ("cli",),
-    "tqdm": ("cli",),
+    "tqdm": ("demo", "cli"),
 }
 # Folders whose files are alternatives to each other: each imports base.py and its parents, and takes siblings as fields.
 ALTERNATIVES = (

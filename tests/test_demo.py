@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 import filterlearn as fl
-from filterlearn import datasets, demo, volatility
+from filterlearn import datasets, rivals, volatility
 
 
 def scores(data):
@@ -22,9 +22,9 @@ def test_tomorrow_does_not_change_today():
 def test_riskmetrics_reference():
     """The published reference on days 1,001 to 5,030."""
     returns = np.asarray(datasets.sp500()[0].values[:, 0], float)
-    assert abs(demo.riskmetrics(returns).mean() + 1.315) < 1e-3
+    assert abs(rivals.riskmetrics(returns).mean() + 1.315) < 1e-3
 
 
 def test_newey_west_of_white_noise():
     noise = np.random.default_rng(0).normal(size=100_000)
-    assert abs(demo.newey_west(noise, 5) * np.sqrt(100_000) - 1) < 0.05
+    assert abs(rivals.newey_west(noise, 5) * np.sqrt(100_000) - 1) < 0.05

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.beliefs.ensemble import Ensemble
 from filterlearn.beliefs.gaussian import Gaussian
-from filterlearn.beliefs.particles import Particles, weighted_covariance
+from filterlearn.beliefs.particles import Particles, drawn_by_weight, weighted_covariance
 
 
 class AbstractJointBelief(AbstractBelief):
@@ -109,7 +109,7 @@ class NestedBelief(AbstractJointBelief):
     def sample_both(self, n: int, *, key):
         """A parameter particle by weight, then a state from its own belief."""
         first, second = jax.random.split(key)
-        index = jax.random.categorical(first, self.parameters.log_weights, shape=(n,))
+        index = drawn_by_weight(self.parameters.log_weights, n, first)
         inner = jax.tree.map(lambda leaf: leaf[index], self.inner)
         states = jax.vmap(lambda b, k: b.sample(1, key=k)[0])(inner, jax.random.split(second, n))
         return states, self.parameters.points[index]

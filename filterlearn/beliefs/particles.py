@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.numerics.densities import effective_size
@@ -26,6 +26,13 @@ def weighted_quantile(points: Float[Array, "N n"], weights: Float[Array, "N"], q
         return column[order][jnp.minimum(index, column.shape[0] - 1)]
 
     return jnp.moveaxis(jax.vmap(one, in_axes=1)(points), 0, -1)
+
+
+def drawn_by_weight(log_weights: Float[Array, "N"], n: int, key) -> Int[Array, "n"]:
+    """`n` independent indices, each with probability proportional to its weight, by inversion of the cumulative weights."""
+    cumulative = jnp.cumsum(jnp.exp(log_weights))
+    index = jnp.searchsorted(cumulative, cumulative[-1] * jax.random.uniform(key, (n,), cumulative.dtype), side="right")
+    return jnp.minimum(index, log_weights.shape[0] - 1)
 
 
 class Particles(AbstractBelief):
@@ -57,7 +64,7 @@ class Particles(AbstractBelief):
 
     def sample(self, n: int, *, key) -> Float[Array, "k n"]:
         """Points drawn with replacement by weight."""
-        return self.points[jax.random.categorical(key, self.log_weights, shape=(n,))]
+        return self.points[drawn_by_weight(self.log_weights, n, key)]
 
     def quantile(self, q) -> Float[Array, "*q n"]:
         """Weighted quantiles."""

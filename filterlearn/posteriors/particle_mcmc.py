@@ -7,29 +7,40 @@ import jax
 import jax.numpy as jnp
 
 from filterlearn.posteriors.base import TRIES, AbstractMethod, levels
+from filterlearn.protocol import stream_keys
 
 _MOST = 3.0  # variance of the log-evidence above which chains stick
 
 
 class ParticleMCMC(AbstractMethod):
-    """Particle marginal Metropolis-Hastings: a random walk over theta with a fresh estimate of the evidence at each proposal
-    (Andrieu, Doucet & Holenstein 2010, doi:10.1111/j.1467-9868.2009.00736.x).
+    """Particle marginal Metropolis-Hastings: a random walk over theta and over the random numbers of the filter (Andrieu,
+    Doucet & Holenstein 2010, doi:10.1111/j.1467-9868.2009.00736.x).
 
-    Exact for any number of particles when exp(evidence) is unbiased (`ParticleFilter`), fastest when the log-evidence has a
-    variance s^2 near 1 (Doucet et al. 2015, doi:10.1093/biomet/asu075). s^2 is measured by 32 estimates at the likeliest
-    start; above 3 a warning says which size to take. The proposal's covariance and scale are learned in the warmup only
-    (Haario et al. 2001, doi:10.2307/3318737; Andrieu & Thoms 2008, doi:10.1007/s11222-008-9110-y), towards an acceptance
-    of a quarter of 2 Phi(-s / sqrt 2), what the noise alone would leave.
+    A proposal renews the random numbers of one in `blocks` of the data, a stretch at a random place; 1 renews them all. With
+    more blocks two estimates of the log-evidence differ by less, and fewer particles do (Tran, Kohn, Quiroz & Villani 2016,
+    arXiv:1603.02485), where the filter depends smoothly on its random numbers: `ParticleFilter(n, Ordered(Systematic()))`.
+
+    Exact for any number of particles and blocks when exp(evidence) is unbiased (`ParticleFilter`), fastest when s^2, half the
+    variance of the difference of two log-evidences in a proposal that leaves theta, is near 1 (Doucet et al. 2015,
+    doi:10.1093/biomet/asu075). s^2 is measured by 32 pairs at the likeliest start; above 3 a warning says which size to take.
+    The proposal's covariance and scale are learned in the warmup only (Haario et al. 2001, doi:10.2307/3318737; Andrieu &
+    Thoms 2008, doi:10.1007/s11222-008-9110-y), towards an acceptance of a quarter of 2 Phi(-s / sqrt 2), what the noise alone
+    would leave.
     """
 
     warmup: int = eqx.field(static=True, default=1000)
     draws: int = eqx.field(static=True, default=2000)
     chains: int = eqx.field(static=True, default=4)
+    blocks: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        if not isinstance(self.blocks, int) or self.blocks < 1:
+            raise ValueError(f"blocks: a whole number of at least 1 is needed, got {self.blocks!r}")
 
     def draw(self, target, start, scale, *, key):
         """Every chain in one compiled call."""
         first, second = jax.random.split(key)
-        variance = _noise(target, start[0], first)
+        variance = _noise(target, start[0], self.blocks, first)
         if variance > _MOST:
             warnings.warn(_advice(target.algorithm, float(variance)), stacklevel=3)
         return _sample(self, target, start, scale, variance, jax.random.split(second, self.chains))
@@ -40,14 +51,28 @@ def _advice(algorithm, variance):
     size = getattr(algorithm, "size", None) or getattr(getattr(algorithm, "filter", None), "size", None)
     cure = f"take size={int(size * variance) + 1} instead of {size}" if size else "take a filter with less noise"
     return (
-        f"the log evidence has variance {variance:.3g} at the start, and chains stick above 3; {cure} for a variance near 1"
+        f"the log evidence has variance {variance:.3g} at the start, and chains stick above 3; {cure} for a variance near 1, "
+        "or more blocks"
     )
 
 
-def _noise(target, theta, key):
-    """The variance of the log-evidence at a theta."""
-    found = levels(target, jnp.tile(theta, (TRIES, 1)), jax.random.split(key, TRIES))
-    return jnp.nan_to_num(jnp.var(found, where=jnp.isfinite(found), ddof=1))
+def _renewed(keys, blocks, key):
+    """The keys of a stream with those of one in `blocks` data drawn anew, a stretch from a random place on, round the end."""
+    first, second = jax.random.split(key)
+    length = keys.shape[0]
+    place = (jnp.arange(length) - jax.random.randint(first, (), 0, length)) % length
+    return jnp.where(place < -(-length // blocks), stream_keys(second, length - 1), keys)
+
+
+@eqx.filter_jit
+def _noise(target, theta, blocks, key):
+    """Half the mean square difference of the log-evidences, at a theta, of pairs that share all but one block."""
+    first, second = jax.random.split(key)
+    keys = jax.vmap(lambda k: stream_keys(k, len(target.data)))(jax.random.split(first, TRIES))
+    renewed = jax.vmap(lambda each, k: _renewed(each, blocks, k))(keys, jax.random.split(second, TRIES))
+    found = levels(target, jnp.tile(theta, (2 * TRIES, 1)), jnp.concatenate([keys, renewed])).reshape(2, TRIES)
+    difference = found[1] - found[0]
+    return 0.5 * jnp.nan_to_num(jnp.mean(difference**2, where=jnp.isfinite(difference)))
 
 
 @eqx.filter_jit
@@ -58,11 +83,12 @@ def _sample(method, target, start, scale, variance, keys):
 
     def chain(theta, key):
         def one(carry, i):
-            theta, level, mean, covariance, log_step = carry
+            (theta, level, mean, covariance, log_step), numbers = carry
             first, second, third = jax.random.split(jax.random.fold_in(key, i), 3)
             factor = jnp.exp(log_step) * jnp.linalg.cholesky(covariance + floor)
             proposed = theta + factor @ jax.random.normal(first, (size,), theta.dtype)
-            new = target(proposed, second)
+            drawn = _renewed(numbers, method.blocks, second)
+            new = target(proposed, drawn)
             accept = jnp.log(jax.random.uniform(third)) < new - level
             theta, level = jnp.where(accept, proposed, theta), jnp.where(accept, new, level)
             learn = i < method.warmup
@@ -70,11 +96,12 @@ def _sample(method, target, start, scale, variance, keys):
             error = theta - mean
             covariance = covariance + gain * (jnp.outer(error, error) - covariance)
             new = (theta, level, mean + gain * error, covariance, log_step + fast * (accept - wanted))
-            return jax.tree.map(lambda a, b: jnp.asarray(b, a.dtype), carry, new), (theta, accept, level)
+            same = jax.tree.map(lambda a, b: jnp.asarray(b, a.dtype), carry[0], new)
+            return (same, jnp.where(accept, drawn, numbers)), (theta, accept, level)
 
-        begin = target(theta, jax.random.fold_in(key, 2**31 - 1))
-        first = (theta, begin, theta, jnp.diag(scale**2), jnp.log(2.4 / jnp.sqrt(size)).astype(theta.dtype))
-        return jax.lax.scan(one, first, jnp.arange(method.warmup + method.draws))[1]
+        numbers = stream_keys(jax.random.fold_in(key, 2**31 - 1), len(target.data))
+        first = (theta, target(theta, numbers), theta, jnp.diag(scale**2), jnp.log(2.4 / jnp.sqrt(size)).astype(theta.dtype))
+        return jax.lax.scan(one, (first, numbers), jnp.arange(method.warmup + method.draws))[1]
 
     draws, accepted, level = (part[:, method.warmup :] for part in jax.vmap(chain)(start, keys))
     return draws, {"acceptance_rate": accepted.astype(level.dtype), "lp": level}

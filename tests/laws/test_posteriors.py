@@ -10,6 +10,8 @@ import xarray as xr
 
 import filterlearn as fl
 from filterlearn.posteriors.base import Target, log_density
+from filterlearn.posteriors.particle_mcmc import _noise, _renewed
+from filterlearn.protocol import stream_keys
 from tests.laws.test_learners import regression
 
 TRACES = []
@@ -18,6 +20,7 @@ METHODS = {  # each with an algorithm whose evidence it takes
     "nuts": (fl.NUTS(**SIZES), fl.Kalman()),
     "numpyro": (fl.NumPyroNUTS(**SIZES), fl.Kalman()),
     "particle": (fl.ParticleMCMC(300, 1200, 2), fl.ParticleFilter(50)),
+    "particle in blocks": (fl.ParticleMCMC(300, 1200, 2, blocks=5), fl.ParticleFilter(20, fl.Ordered(fl.Systematic()))),
 }
 GRADIENTS = ("nuts", "numpyro")
 
@@ -213,3 +216,20 @@ def test_a_fit_tells_that_its_steps_are_too_coarse():
         tree = fl.fit(family, data, fl.ExtendedKalman(), fl.ParticleMCMC(20, 20, 1), key=jax.random.key(0))
     assert abs(tree["filter"].attrs["half_step_change"]) > 1
     assert tree["filter"].attrs["half_step_error"] == 0
+
+
+def test_a_block_of_random_numbers_is_renewed():
+    """One in five of 26 keys, rounded up, side by side on the ring; sorted resampling keeps the evidence closer."""
+    data, key = series(), jax.random.key(4)
+    keys = stream_keys(key, len(data))
+    changed = (jax.random.key_data(_renewed(keys, 5, jax.random.key(1))) != jax.random.key_data(keys)).any(1)
+    assert changed.sum() == 6
+    assert (changed != jnp.roll(changed, 1)).sum() == 2
+    whole = fl.run(fl.ParticleFilter(20), FAMILY(FAMILY.median), data, key=key)
+    parts = fl.run(fl.ParticleFilter(20), FAMILY(FAMILY.median), data, key=keys)
+    np.testing.assert_array_equal(whole.log_evidence, parts.log_evidence)
+    times = jnp.arange(1.0, 201.0)
+    longer = fl.Dataset(times, fl.simulate(FAMILY(FAMILY.median), times, key=jax.random.key(3))[1])
+    filters = (fl.ParticleFilter(100, resampler) for resampler in (fl.Systematic(), fl.Ordered(fl.Systematic())))
+    noise = [_noise(Target(FAMILY, each, longer, key), FAMILY.median, 25, key) for each in filters]
+    assert noise[1] < noise[0] / 2
