@@ -1,10 +1,12 @@
 """The registries: one row makes an implementation answer to all the laws of its kind."""
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import optimistix
 
 import filterlearn as fl
 
@@ -43,6 +45,19 @@ TRANSITIONS = {
     "runge_kutta_thinned_multivariate_jumps": lambda: fl.RungeKutta(
         jumping_sde(1.5, dist.MultivariateNormal(jnp.array([0.3, 0.0]), 0.1 * jnp.eye(2) + 0.05), bound=2.0), steps=3
     ),
+    "diffrax_euler": lambda: fl.Diffrax(fl.SDE(lambda t, x, u: -x, lambda t, x, u: 0.3 * x), diffrax.Euler(), steps=3),
+    "diffrax_heun_thinned_jumps": lambda: fl.Diffrax(jumping_sde(bound=2.0), diffrax.Heun(), steps=3),
+    "diffrax_shark": lambda: fl.Diffrax(linear_sde(), diffrax.ShARK(), steps=3),
+    "diffrax_shark_jumps": lambda: fl.Diffrax(jumping_sde(), diffrax.ShARK(), steps=1),
+    "diffrax_milstein": lambda: fl.Diffrax(
+        fl.SDE(lambda t, x, u: -x, lambda t, x, u: 0.3 * x), diffrax.ItoMilstein(), steps=3
+    ),
+    "diffrax_tsit5": lambda: fl.Diffrax(fl.SDE(lambda t, x, u: MATRIX @ x, np.zeros((2, 0))), diffrax.Tsit5(), steps=2),
+    "diffrax_kvaerno5": lambda: fl.Diffrax(
+        fl.SDE(lambda t, x, u: MATRIX @ x, np.zeros((2, 0))),
+        diffrax.Kvaerno5(root_finder=optimistix.Newton(rtol=1e-10, atol=1e-10)),
+        steps=2,
+    ),
     "linear_sde": lambda: fl.LinearSDE(MATRIX, NOISE, jnp.array([0.1, -0.2])),
     "linear_sde_jumps": lambda: fl.LinearSDE(MATRIX, NOISE, jumps=fl.CompoundPoisson(1.5, MARK)),
     "linear_sde_laplace_jumps": lambda: fl.LinearSDE(MATRIX, NOISE, jumps=[fl.CompoundPoisson(1.5, LAPLACE)]),
@@ -50,6 +65,11 @@ TRANSITIONS = {
     "linear_discrete": lambda: fl.LinearDiscrete(0.9 * jnp.eye(2), 0.1 * jnp.eye(2), jnp.array([0.1, 0.0])),
     "since_last": lambda: fl.SinceLast(
         fl.EulerMaruyama(fl.SDE(lambda t, x, u: -x, jnp.array([0.5])), steps=3), lambda t, x, u: x
+    ),
+    "since_last_diffrax": lambda: fl.SinceLast(
+        fl.Diffrax(fl.SDE(lambda t, x, u: -x, jnp.array([0.5])), diffrax.ShARK(), steps=3),
+        lambda t, x, u: x,
+        lambda t, x, u: jnp.eye(1),
     ),
     "since_last_counts": counting,
     "since_last_thinned_counts": lambda: counting(bound=3.0),

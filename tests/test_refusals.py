@@ -2,6 +2,7 @@
 
 import re
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +17,10 @@ NAN, INF = float("nan"), float("inf")
 
 def jumping(mark=MARK, **given):
     return fl.EulerMaruyama(fl.SDE(lambda t, x, u: x, NOISE, fl.CompoundPoisson(1.0, mark, **given)), steps=1)
+
+
+def noiseless(solver):
+    return fl.Diffrax(fl.SDE(lambda t, x, u: x, np.zeros((2, 0))), solver, steps=1)
 
 
 def started(algorithm, transition):
@@ -41,6 +46,21 @@ WRONG = {
     "not symmetric": (lambda: fl.Gaussian([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]]), "covariance: not symmetric"),
     "steps": (lambda: fl.EulerMaruyama(linear_sde(), steps=0), "steps:"),
     "state noise": (lambda: fl.RungeKutta(fl.SDE(lambda t, x, u: x, lambda t, x, u: x), steps=1), "diffusion:"),
+    "a solver of nothing": (lambda: fl.Diffrax(linear_sde(), "Heun", steps=1), "solver: a diffrax solver is needed, got str"),
+    "a Stratonovich solver": (
+        lambda: fl.Diffrax(fl.SDE(lambda t, x, u: x, lambda t, x, u: x), diffrax.Heun(), steps=1),
+        "solver: Heun is in the sense of Stratonovich",
+    ),
+    "an ODE solver": (
+        lambda: fl.Diffrax(linear_sde(), diffrax.Tsit5(), steps=1),
+        "solver: Tsit5 is for equations without noise",
+    ),
+    "no tolerances": (lambda: noiseless(diffrax.Kvaerno5()), "solver: Kvaerno5 at a fixed step needs tolerances"),
+    "two drifts": (lambda: noiseless(diffrax.KenCarp4()), "solver: KenCarp4 splits the drift"),
+    "Langevin terms": (lambda: fl.Diffrax(linear_sde(), diffrax.ALIGN(), steps=1), "solver: ALIGN takes Langevin terms"),
+    "half steps": (lambda: noiseless(diffrax.HalfSolver(diffrax.Tsit5())), "solver: HalfSolver halves the step"),
+    "a multistep solver": (lambda: noiseless(diffrax.LeapfrogMidpoint()), "solver: LeapfrogMidpoint needs the step before"),
+    "steps of a solver": (lambda: fl.Diffrax(linear_sde(), diffrax.Heun(), steps=0), "steps:"),
     "size": (lambda: fl.ParticleFilter(1), "size:"),
     "prior": (lambda: fl.Parameter(1.0), "prior:"),
     "family as model": (lambda: fl.Kalman().init(regression_family()), "problem:"),

@@ -32,12 +32,16 @@ class SDE(eqx.Module):
         self.drift, self.diffusion = timed(drift), arrays(diffusion)
         self.jumps = checked_jumps(jumps)
 
+    def diffusion_at(self, t, x, u):
+        """The diffusion as it is given, `(n, m)` or its diagonal `(n,)`."""
+        return jnp.asarray(_callable(self.diffusion)(t, x, u), x.dtype)
+
     def noise_matrix(self, t, x, u):
         """The diffusion as `(n, m)`."""
-        g = jnp.asarray(_callable(self.diffusion)(t, x, u), x.dtype)
+        g = self.diffusion_at(t, x, u)
         return jnp.diag(g) if g.ndim == 1 else g
 
     def diffuse(self, t, x, u, noise):
         """diffusion times a noise vector, without forming a diagonal matrix."""
-        g = jnp.asarray(_callable(self.diffusion)(t, x, u), x.dtype)
+        g = self.diffusion_at(t, x, u)
         return g * noise if g.ndim == 1 else jnp.sum(g * noise, axis=1)

@@ -63,9 +63,13 @@ class AbstractStepping(AbstractGaussianTransition):
     def drifted(self, x, t, h, u):
         """The mean of one substep without jumps."""
 
+    def with_steps(self, steps):
+        """The same scheme with another number of substeps."""
+        return type(self)(self.sde, steps=steps)  # ty: ignore[invalid-argument-type, unknown-argument]
+
     def refined(self):
         """The same scheme with twice the substeps."""
-        return type(self)(self.sde, steps=2 * self.substeps)  # ty: ignore[invalid-argument-type, unknown-argument]
+        return self.with_steps(2 * self.substeps)
 
     def core(self, x):
         """The part of the state that the SDE moves."""
@@ -80,10 +84,14 @@ class AbstractStepping(AbstractGaussianTransition):
         zero = jnp.zeros((), x.dtype)
         return jax.eval_shape(lambda y: self.sde.noise_matrix(zero, y, u), self.core(x)).shape[1]
 
+    def width(self, x, u):
+        """The number of normals that `diffuse` takes, those of the Brownian increments first."""
+        return self.brownian(x, u)
+
     def noise_shape(self, x, u=None):
-        """(substeps + candidates, Brownian motions + n + 1 for each kind of jump + 2 where there are candidates)."""
+        """(substeps + candidates, width + n + 1 for each kind of jump + 2 where there are candidates)."""
         jumps, slots = self.sde.jumps, candidates(self.sde.jumps)
-        width = self.brownian(x, u) + len(jumps) * (self.core(x).shape[0] + 1)
+        width = self.width(x, u) + len(jumps) * (self.core(x).shape[0] + 1)
         return (self.substeps + slots, width + 2 * (slots > 0))
 
     def draw_noise(self, n, x, u=None, *, key):
@@ -101,7 +109,7 @@ class AbstractStepping(AbstractGaussianTransition):
         return z.reshape(len(self.sde.jumps), -1)
 
     def _stepped(self, x, t0, gap, u, normals, keys):
-        h, m, jumps = gap / self.substeps, self.brownian(x, u), self.sde.jumps
+        h, m, jumps = gap / self.substeps, self.width(x, u), self.sde.jumps
 
         def one(carry, each):
             (y, t), (z, key) = carry, each
@@ -114,7 +122,7 @@ class AbstractStepping(AbstractGaussianTransition):
         return jax.lax.scan(one, (x, t0), (normals, keys), unroll=min(self.substeps, _UNROLL))[0][0]
 
     def _thinned(self, x, t0, gap, u, normals, keys):
-        h, m, jumps = gap / self.substeps, self.brownian(x, u), self.sde.jumps
+        h, m, jumps = gap / self.substeps, self.width(x, u), self.sde.jumps
         slots, bound = candidates(jumps), total_bound(jumps, x.dtype)
 
         def one(carry, each):
@@ -135,9 +143,12 @@ class AbstractStepping(AbstractGaussianTransition):
         index = jnp.arange(normals.shape[0], dtype=x.dtype)
         return jax.lax.scan(one, start, (index, normals, keys))[0][0]
 
+    def factor(self, x, t, h, u):
+        """The factor of the covariance of one substep without jumps; from the diffusion at its start, unless overridden."""
+        return safe_sqrt(h) * self.sde.noise_matrix(t, x, u)
+
     def moments(self, x, t0, t1, u=None):
-        """Mean, and the factor of the covariance with the diffusion at the start of the substep."""
+        """Mean and factor of the covariance of one substep, those of its jumps added."""
         h = t1 - t0
         extra, columns = jump_moments(self.sde.jumps, x, t0, h, u)
-        factor = safe_sqrt(h) * self.sde.noise_matrix(t0, x, u)
-        return self.drifted(x, t0, h, u) + extra, jnp.concatenate([factor, *columns], axis=1)
+        return self.drifted(x, t0, h, u) + extra, jnp.concatenate([self.factor(x, t0, h, u), *columns], axis=1)

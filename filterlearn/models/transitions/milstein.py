@@ -25,8 +25,7 @@ class Milstein(AbstractStepping):
 
     def diffuse(self, x, t, h, u, z):
         """x + f h + g sqrt(h) z + g g' h (z^2 - 1) / 2."""
-        g = self.sde.diffusion if callable(self.sde.diffusion) else lambda t, x, u: self.sde.diffusion
-        value, slope = jax.jvp(lambda y: jnp.asarray(g(t, y, u), x.dtype), (x,), (jnp.ones_like(x),))
+        value, slope = jax.jvp(lambda y: self.sde.diffusion_at(t, y, u), (x,), (jnp.ones_like(x),))
         if value.ndim != 1:
             raise ValueError(f"diffusion: Milstein needs a diagonal of shape (n,), got {value.shape}; use EulerMaruyama")
         correction = 0.5 * value * slope * h * (z**2 - 1)

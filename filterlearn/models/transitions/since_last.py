@@ -55,12 +55,17 @@ class SinceLast(AbstractStepping):
         y = x[: -self.size]
         total = x[-self.size :] + self.integrand(t, y, u) * h
         if self.noise is not None:
-            total = total + safe_sqrt(h) * self.noise(t, y, u) @ z
+            total = total + safe_sqrt(h) * self.noise(t, y, u) @ z[: self.brownian(x, u)]
         return jnp.concatenate([self.transition.diffuse(y, t, h, u, z), total])
 
-    def refined(self):
-        """The scheme inside with twice the substeps."""
-        return SinceLast(self.transition.refined(), self.integrand, self.noise, size=self.size, counted=self.counted)
+    def with_steps(self, steps):
+        """The scheme inside with another number of substeps."""
+        inside = self.transition.with_steps(steps)
+        return SinceLast(inside, self.integrand, self.noise, size=self.size, counted=self.counted)
+
+    def width(self, x, u):
+        """That of the scheme inside."""
+        return self.transition.width(x[: -self.size], u)
 
     def core(self, x):
         """That of the scheme inside."""
