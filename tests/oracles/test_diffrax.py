@@ -51,7 +51,7 @@ class Table(diffrax.AbstractBrownianPath):
     + [
         (ADDITIVE, solver)
         for solver in (
-            *(diffrax.Heun(), diffrax.StratonovichMilstein(), diffrax.ReversibleHeun()),
+            *(diffrax.Heun(), diffrax.StratonovichMilstein()),
             *(diffrax.SEA(), diffrax.ShARK(), diffrax.SlowRK(), diffrax.SPaRK()),
         )
     ],

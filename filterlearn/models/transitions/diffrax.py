@@ -23,8 +23,8 @@ def _fixed(solver, diffusion):
         raise TypeError(f"solver: a diffrax solver is needed, got {name}")
     if isinstance(solver, diffrax.AbstractWrappedSolver):
         raise TypeError(f"solver: {name} halves the step, but the noise is that of a whole one; give the solver inside")
-    if isinstance(solver, diffrax.LeapfrogMidpoint):
-        raise TypeError(f"solver: {name} needs the step before, and each substep starts anew; use diffrax.Midpoint()")
+    if isinstance(solver, diffrax.LeapfrogMidpoint | diffrax.ReversibleHeun):
+        raise TypeError(f"solver: {name} needs the step before, and each substep starts anew; use diffrax.Heun()")
     if isinstance(solver, _SDE_SOLVERS):
         _check_noise(solver, name, diffusion)
     else:
