@@ -49,6 +49,7 @@ _HOME = {
     "filters.particle": "ParticleFilter",
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",
+    "diagnostics.log": "Report",
     "diagnostics.results": "to_datatree",
     "diagnostics.step_size": "check_step_size StepSizeReport",
     "posteriors.base": "Target",
@@ -57,7 +58,7 @@ _HOME = {
     "posteriors.blackjax": "NUTS",
     "posteriors.numpyro": "NumPyroNUTS",
     "posteriors.particle_mcmc": "ParticleMCMC",
-    "streams.session": "Session Report",
+    "streams.session": "Session",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_WHERE)  # noqa: PLE0605

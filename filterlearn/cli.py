@@ -71,12 +71,11 @@ def _session(model, checkpoint: Path | None, seed: int, first):
     """A new session, or the one in the checkpoint; with the offset of the output that belongs to it."""
     import jax
 
-    from filterlearn.streams import checkpoint as store
     from filterlearn.streams.session import Session
 
     if checkpoint is not None and checkpoint.exists():
         session = Session.load(checkpoint, model.algorithm, model.problem)
-        return session, store.header(checkpoint)["offset"]
+        return session, session.meta["offset"]
     origin = None if isinstance(first, float | int) else first
     return Session(model.algorithm, model.problem, key=jax.random.key(seed), origin=origin, unit="D"), 0
 

@@ -30,18 +30,21 @@ def instant(given) -> np.datetime64:
     >>> instant("2020-01-01T01:00+01:00")
     np.datetime64('2020-01-01T00:00:00.000000000')
     """
-    if isinstance(given, str) and _ZONE.search(given.strip(), 10):
-        given = datetime.fromisoformat(given.strip())
-    if _zoned(given):
-        given = given.astimezone(UTC).replace(tzinfo=None)
-    nanoseconds = getattr(given, "to_datetime64", None)  # pandas
     try:
+        if isinstance(given, str) and zoned(given):
+            given = datetime.fromisoformat(given.strip())
+        if zoned(given):
+            given = given.astimezone(UTC).replace(tzinfo=None)
+        nanoseconds = getattr(given, "to_datetime64", None)  # pandas
         return np.datetime64(nanoseconds() if nanoseconds else given, "ns")
     except (ValueError, TypeError) as error:
         raise TypeError(f"times: {given!r} is neither a number nor an ISO datetime") from error
 
 
-def _zoned(given) -> bool:
+def zoned(given) -> bool:
+    """Whether a datetime, or ISO text, has a time zone."""
+    if isinstance(given, str):
+        return _ZONE.search(given.strip(), 10) is not None
     return isinstance(given, datetime) and given.tzinfo is not None
 
 
@@ -50,7 +53,7 @@ def instants(times) -> np.ndarray:
     array = np.asarray(times)
     if array.dtype.kind == "M":
         return array.astype("datetime64[ns]")
-    if len({_zoned(each) for each in array.flat if isinstance(each, datetime) and each == each}) > 1:
+    if len({zoned(each) for each in array.flat if isinstance(each, datetime | str) and each == each}) > 1:
         raise ValueError("times: some have a time zone and some have none; give it to all of them")
     return np.array([instant(each) for each in array.flat], "datetime64[ns]").reshape(array.shape)
 

@@ -1,4 +1,4 @@
-"""Trajectories and draws as one ArviZ DataTree."""
+"""Trajectories and logs of streams as one ArviZ DataTree."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,15 @@ import xarray as xr
 
 from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.clock import datetimes
-from filterlearn.protocol import Trajectory
+from filterlearn.data import clock
+from filterlearn.protocol import FLAGS, Trajectory
 
 _LEVELS = (0.05, 0.5, 0.95)
+# the variables of `filter`, and what each has an entry for beside the time
+_AXES = {
+    **{"mean": "state", "variance": "state", "pit": "sensor", "predicted_mean": "sensor", "predicted_variance": "sensor"},
+    **{"log_evidence": None, "ess": None, "flags": None},
+}
 
 
 def times_of(data):
@@ -31,29 +37,44 @@ def _parameters(belief, family):
     return jax.lax.map(lambda each: at(each[0].parameters, each[1]), (belief, keys))
 
 
-def to_datatree(trajectory: Trajectory, family=None) -> xr.DataTree:
-    """A trajectory as groups `observed_data` (y) and `filter`, with a `time` coordinate.
+def to_datatree(source, family=None) -> xr.DataTree:
+    """A trajectory, or the log of a stream (a list of the `Report` of each observation), as groups `observed_data` (y) and
+    `filter`, with a `time` coordinate.
 
     `filter` holds mean (time, state), variance, log_evidence, pit, ess, predicted_mean, predicted_variance, flags, and for
-    a learner, when its `family` is given, `parameter_<name>` with the 5, 50 and 95 % quantiles on the dimension `level`.
+    a learner `parameter_<name>` with the 5, 50 and 95 % quantiles on the dimension `level`; for a trajectory they need its
+    `family`. Raises ValueError for an empty log.
     """
-    beliefs, info = trajectory.beliefs, trajectory.info
+    if not isinstance(source, Trajectory):
+        return rows_to_datatree([report.row() for report in source])
+    beliefs, info = source.beliefs, source.info
     mean, variance = jax.lax.map(lambda b: (b.mean, jnp.diagonal(b.covariance)), beliefs)
-    variables = {
-        "mean": (("time", "state"), mean),
-        "variance": (("time", "state"), variance),
-        "log_evidence": (("time",), info.log_evidence),
-        "pit": (("time", "sensor"), info.pit),
-        "ess": (("time",), info.ess),
-        "predicted_mean": (("time", "sensor"), info.predicted[0]),
-        "predicted_variance": (("time", "sensor"), info.predicted[1]),
-        "flags": (("time",), info.flags),
-    }
-    if family is not None and isinstance(beliefs, AbstractJointBelief):
-        for name, bands in _parameters(beliefs, family).items():
-            extra = [f"{name}_dim_{i}" for i in range(bands.ndim - 2)]
-            variables[f"parameter_{name}"] = (("time", "level", *extra), bands)
-    coords = {"time": times_of(trajectory.data), "level": list(_LEVELS)}
-    data = {name: (dims, np.asarray(values)) for name, (dims, values) in variables.items()}
-    observed = xr.Dataset({"y": (("time", "sensor"), np.asarray(trajectory.data.values))}, {"time": coords["time"]})
-    return xr.DataTree.from_dict({"observed_data": observed, "filter": xr.Dataset(data, coords)})
+    told = {"mean": mean, "variance": variance, "log_evidence": info.log_evidence, "pit": info.pit, "ess": info.ess}
+    told |= {"predicted_mean": info.predicted[0], "predicted_variance": info.predicted[1], "flags": info.flags}
+    learner = family is not None and isinstance(beliefs, AbstractJointBelief)
+    return _tree(times_of(source.data), source.data.values, told, _parameters(beliefs, family) if learner else {})
+
+
+def rows_to_datatree(rows) -> xr.DataTree:
+    """`to_datatree` of the rows of reports, or of the same read back from JSON Lines (null for what is not finite)."""
+    if not rows:
+        raise ValueError("source: an empty log; observe something first")
+    columns = {name: np.array([row[name] for row in rows], float) for name in _AXES if name != "flags"}
+    bits = {word: bit for bit, word in FLAGS.items()}
+    columns["flags"] = np.array([sum(bits[word] for word in row["flags"]) for row in rows], np.int32)
+    names = rows[0]["parameters"]
+    bands = {name: np.array([row["parameters"][name]["quantiles"] for row in rows], float) for name in names}
+    values = np.array([row["value"] for row in rows], float)
+    return _tree(np.asarray(clock([row["time"] for row in rows])), values, columns, bands)
+
+
+def _tree(times, values, told, bands):
+    """The groups, from arrays with time first and bands `(time, level, ...)`."""
+    dims = {name: ["time", axis] if axis else ["time"] for name, axis in _AXES.items()}
+    for name, band in bands.items():
+        dims[f"parameter_{name}"] = ["time", "level", *(f"{name}_dim_{i}" for i in range(band.ndim - 2))]
+    arrays = told | {f"parameter_{name}": band for name, band in bands.items()}
+    data = {name: (axes, np.asarray(arrays[name])) for name, axes in dims.items()}
+    observed = xr.Dataset({"y": (("time", "sensor"), np.asarray(values))}, {"time": times})
+    filtered = xr.Dataset(data, {"time": times, "level": list(_LEVELS)})
+    return xr.DataTree.from_dict({"observed_data": observed, "filter": filtered})

@@ -2,14 +2,16 @@
 
 import json
 import os
-import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 
 import equinox as eqx
 import jax
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
+_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, TypeError, AttributeError, NotImplementedError)
 
 
 def _named(tree):
@@ -17,39 +19,63 @@ def _named(tree):
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
+def before_rename(path) -> None:
+    """Called when the temporary file is on the disk and not yet renamed; a test of crashes puts its own in this place."""
+
+
 def save(path, tree, meta: dict) -> None:
-    """Writes the arrays of a pytree and a JSON header to a temporary file, syncs it, then renames it over `path`."""
-    path = Path(path)
-    arrays = {f"leaf{name}": np.asarray(leaf) for name, leaf in _named(tree).items()}
-    text = np.frombuffer(json.dumps({**meta, "format": FORMAT}).encode(), np.uint8)
-    handle, temporary = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
+    """Writes the arrays of a pytree and a JSON header to a temporary file beside `path`, syncs it, then renames it over
+    `path`: at every moment `path` is a whole checkpoint, the old or the new one.
+
+    Raises TypeError naming `meta` for what JSON does not hold.
+    """
+    path = Path(path).resolve()
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, header=text, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.resolve().parent, os.O_RDONLY)
+        text = json.dumps({**meta, "format": FORMAT}, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"meta: numbers, text, lists and dicts of them are needed, {error}") from error
+    arrays = {f"leaf{name}": np.asarray(leaf) for name, leaf in _named(tree).items()}
+    temporary = path.with_name(f".{path.name}.partial")
+    with open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, header=np.frombuffer(text, np.uint8), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    before_rename(path)
+    os.replace(temporary, path)
+    directory = os.open(path.parent, os.O_RDONLY)
     os.fsync(directory)
     os.close(directory)
 
 
+def _read(path) -> tuple[dict, dict[str, np.ndarray]]:
+    """(header, arrays by name), or an error in one line when the file is not a whole checkpoint of this version."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path: no checkpoint at {path}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(bytes(arrays.pop("header")))
+        version = meta["format"]
+    except _DAMAGE as error:
+        raise ValueError(
+            f"path: {path} is not a checkpoint of filterlearn, or is damaged; delete it to start anew"
+        ) from error
+    if version != FORMAT:
+        raise ValueError(f"path: {path} is a checkpoint of format {version}, this version reads {FORMAT}; start anew")
+    return meta, {name.removeprefix("leaf"): array for name, array in arrays.items()}
+
+
 def header(path) -> dict:
-    """The JSON header of a checkpoint."""
-    with np.load(path, allow_pickle=False) as file:
-        return json.loads(bytes(file["header"]))
+    """The JSON header of a checkpoint. Raises FileNotFoundError, or ValueError naming a file that is not a whole one."""
+    return _read(path)[0]
 
 
 def load(path, like):
-    """(tree, header): the arrays into the structure of `like`. Raises ValueError naming the leaf that does not match."""
-    meta = header(path)
-    if meta["format"] != FORMAT:
-        raise ValueError(f"path: checkpoint format {meta['format']} was given, this version reads {FORMAT}")
-    with np.load(path, allow_pickle=False) as file:
-        stored = {name.removeprefix("leaf"): file[name] for name in file.files if name != "header"}
+    """(tree, header): the arrays into the structure of `like`.
+
+    Raises ValueError naming the file when it is damaged, and the leaf that does not match when the model is another one.
+    """
+    meta, stored = _read(path)
     wanted = _named(like)
     if odd := sorted(set(wanted) ^ set(stored)):
         raise ValueError(f"path: leaf {odd[0]} is not in both the checkpoint and this model; was the model changed?")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -12,25 +11,15 @@ import numpy as np
 
 from filterlearn import protocol
 from filterlearn.beliefs.joint import AbstractJointBelief
-from filterlearn.clock import elapsed, floats
+from filterlearn.clock import datetimes, elapsed, floats, instant, zoned
 from filterlearn.data import Datum
-from filterlearn.inputs import as_inputs
+from filterlearn.diagnostics.log import Report
+from filterlearn.inputs import AbstractInputs, as_inputs
+from filterlearn.models.family import ModelFamily
 from filterlearn.streams import checkpoint
 
 _LEVELS = (0.05, 0.5, 0.95)
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What one observation told: the state's mean and covariance after it, the one-step log score, the parameters by name
-    (constrained: mean, sd and the 5, 50 and 95 % quantiles), flags in words, and the Info."""
-
-    mean: np.ndarray
-    covariance: np.ndarray
-    log_evidence: float
-    parameters: dict[str, dict[str, np.ndarray]]
-    flags: tuple[str, ...]
-    info: Any
+_REFUSED = protocol.NOT_FINITE | protocol.COVARIANCE_LOST
 
 
 def named_parameters(family, belief, key, draws: int = 1000) -> dict[str, dict[str, Any]]:
@@ -44,75 +33,211 @@ def named_parameters(family, belief, key, draws: int = 1000) -> dict[str, dict[s
 
 
 @eqx.filter_jit
+def _start(algorithm, problem, key):
+    return protocol.strong(algorithm.init(problem, key=jax.random.fold_in(key, 0)))
+
+
+def _finite(belief):
+    """Whether the moments are."""
+    moments = [belief.mean, belief.covariance]
+    moments += [belief.parameters.mean] if isinstance(belief, AbstractJointBelief) else []
+    return jnp.all(jnp.stack([jnp.isfinite(each).all() for each in moments]))
+
+
+@eqx.filter_jit
 def _observe(algorithm, problem, belief, k, time, value, inputs, key):
+    """(belief, Info with its flags, what the report tells): the belief before, bit for bit, where the new one is lost or the
+    datum is late."""
     each = jax.random.fold_in(key, k)
     after, info = protocol.step(algorithm, problem, belief, Datum(time, value, inputs), key=each)
-    good = (info.flags & (protocol.NOT_FINITE | protocol.COVARIANCE_LOST)) == 0
+    flags = info.flags | protocol.NOT_FINITE * ~_finite(after)
+    good = (flags & (_REFUSED | protocol.LATE)) == 0
     kept = jax.tree.map(lambda new, old: jnp.where(good, jnp.asarray(new, old.dtype), old), after, belief)
     named = {}
     if isinstance(belief, AbstractJointBelief):
         named = named_parameters(problem, kept, jax.random.fold_in(each, 3))
-    return kept, info, (kept.mean, kept.covariance, named)
+    return kept, eqx.tree_at(lambda i: i.flags, info, flags), (kept.mean, kept.covariance, named)
+
+
+def _sensors(problem, belief, time, inputs) -> tuple[int, ...]:
+    """The shape of a datum, by tracing a draw of it."""
+
+    def draw(x, key):
+        model = (problem(problem.median) if isinstance(problem, ModelFamily) else problem).resolve()
+        return model.observation.sample(x, time, inputs, key=key)
+
+    return jax.eval_shape(draw, belief.mean, jax.random.key(0)).shape
+
+
+def _words(inputs) -> str:
+    """The kind and the shape of inputs."""
+    if not isinstance(inputs, AbstractInputs):
+        return "none" if inputs is None else f"shape {inputs.shape}"
+    rows = getattr(inputs, "values", None)
+    return f"{type(inputs).__name__}{'' if rows is None else f' of shape {rows.shape}'}"
+
+
+def _is_number(time) -> bool:
+    array = np.asarray(time)
+    return array.ndim == 0 and array.dtype.kind in "fiu"
+
+
+def _checked_value(value, shape) -> np.ndarray:
+    """Finite numbers or NaN, one for each sensor."""
+    array = np.atleast_1d(floats("value", value))
+    if array.shape != shape:
+        raise ValueError(f"value: shape {shape} is needed, one entry for each sensor of the model, got {array.shape}")
+    if np.isinf(array).any():
+        raise ValueError(f"value: finite numbers or NaN are needed, got {array.tolist()}")
+    return array
 
 
 class Session:
     """Streams observations into an algorithm, one compiled step each.
 
-    A belief that stops being finite is not kept: the last good one stays and the report is flagged. Resumed from a
-    checkpoint, a session equals an uninterrupted one to the bit on one machine and version. Datetimes are understood when
-    `origin` and `unit` are given.
+    Datum k uses the key fold_in(key, k), so a stream equals `run` up to rounding; resumed from a checkpoint, it equals an
+    uninterrupted one to the bit on one machine and version. A belief that stops being finite is not kept: the last good one
+    stays and the report is flagged; so it is for a datum earlier than the belief, which is flagged late. Wrong arguments are
+    refused by name before the compiled step, and change nothing.
+
+    Times are numbers; with an `origin`, also datetimes or ISO text, counted in `unit` (s, m, h, D or W; days unless given).
+    `.belief`, `.count` of data seen, `.time` of the last one, and `.meta` of the checkpoint may be read at any time. Raises
+    TypeError for an origin that is no datetime, and ValueError for an unknown unit.
     """
 
     def __init__(self, algorithm, problem, *, key, origin=None, unit=None):
         self.algorithm, self.problem, self.key = algorithm, problem, key
-        self.origin, self.unit = origin, unit
-        start = eqx.filter_jit(lambda a, p, k: protocol.strong(a.init(p, key=jax.random.fold_in(k, 0))))
-        self.belief = start(algorithm, problem, key)
-        self.count = 0
+        self.origin, self.unit = None, unit or "D"
+        if origin is not None:
+            self.origin = f"{instant(origin)}{'Z' if zoned(origin) else ''}"
+            elapsed(self.origin, self.origin, self.unit)  # refuses an unknown unit and a missing origin
+        self.belief = _start(algorithm, problem, key)
+        self.count, self.time, self.meta = 0, None, {}
+        self._shapes = None  # of a datum, and of its inputs in words
 
-    def _time(self, time):
-        if isinstance(time, int | float | np.number | jax.Array):
-            given = float(time)
-        elif self.origin is None:
+    @property
+    def _dtype(self):
+        return self.belief.time.dtype
+
+    def _instant(self, time) -> np.datetime64:
+        """A datetime in UTC, or an error."""
+        if self.origin is None:
             raise TypeError(f"time: a number is needed, got {time!r}; give Session(origin=..., unit=...) for datetimes")
-        else:
-            given = float(elapsed(time, self.origin, self.unit or "D"))
+        try:
+            stamp = instant(time)
+        except TypeError:
+            raise TypeError(f"time: {time!r} is neither a number nor an ISO datetime") from None
+        if np.isnat(stamp):
+            raise ValueError("time: a datetime is missing (NaT); drop that observation")
+        if zoned(time) != zoned(self.origin):
+            raise ValueError(f"time: {time!s} and the origin {self.origin} must both have a time zone, or neither")
+        return stamp
+
+    def _clock(self, time) -> float:
+        """A time on the session's clock, or an error."""
+        given = float(time if _is_number(time) else elapsed(self._instant(time), self.origin, self.unit))
         if not np.isfinite(given):
             raise ValueError(f"time: a finite number is needed, got {given}")
-        return jnp.asarray(given, self.belief.time.dtype)
+        return given
+
+    def _stamp(self, time):
+        """A time as reports show it: a datetime when there is an origin."""
+        if self.origin is None:
+            return float(time)
+        if not _is_number(time):
+            return self._instant(time)
+        return datetimes([float(time)], self.origin.removesuffix("Z"), self.unit)[0]
+
+    def _checked_time(self, time) -> float:
+        """The same, told apart from the time before in the precision of the belief."""
+        given, before = self._clock(time), self.time
+        if before is not None and given > before and self._dtype.type(given) == self._dtype.type(before):
+            raise ValueError(f"time: {given} cannot be told from {before} in {self._dtype}; count from a later origin")
+        return given
+
+    def _checked_inputs(self, inputs, time):
+        """Inputs on the session's clock, known since the last datum."""
+        given = as_inputs(inputs, self._dtype, origin=self.origin, unit=self.unit)
+        if isinstance(given, AbstractInputs):
+            given.check_covers(time if self.time is None else min(time, self.time))
+        return given
+
+    def _checked_shapes(self, inputs):
+        """(shape of a datum, inputs in words): those of the model, and of the first datum, or an error."""
+        if self._shapes is None:
+            return _sensors(self.problem, self.belief, jnp.zeros((), self._dtype), inputs), _words(inputs)
+        if _words(inputs) != self._shapes[1]:
+            raise ValueError(f"inputs: {self._shapes[1]} needed, as with the first datum, got {_words(inputs)}")
+        return self._shapes
+
+    def _step(self, time, value, inputs):
+        """The compiled step on checked arguments: (belief, Info, what the report tells)."""
+        now, array = jnp.asarray(time, self._dtype), jnp.asarray(value, self._dtype)
+        return _observe(self.algorithm, self.problem, self.belief, jnp.asarray(self.count + 1), now, array, inputs, self.key)
+
+    def compile(self, inputs=None) -> None:
+        """Compiles the step before the first datum, which then takes no longer than the others; changes nothing.
+
+        `inputs`, for a model that reads them, is an example of what each datum will bring.
+        """
+        given = as_inputs(inputs, self._dtype, origin=self.origin, unit=self.unit)
+        shapes = self._checked_shapes(given)
+        time = jnp.where(jnp.isinf(self.belief.time), 0.0, self.belief.time)
+        jax.block_until_ready(self._step(time, np.full(shapes[0], np.nan), given))
+        self._shapes = shapes
 
     def observe(self, time, value, inputs=None) -> Report:
-        """Absorbs one observation; NaN entries are missing. Raises ValueError for infinities and wrong shapes, and then the
-        belief is untouched."""
-        array = np.atleast_1d(floats("value", value))
-        if np.isinf(array).any():
-            raise ValueError(f"value: finite numbers or NaN are needed, got {array.tolist()}")
-        dtype = self.belief.time.dtype
-        given = as_inputs(inputs, dtype, origin=self.origin, unit=self.unit)
-        arguments = (jnp.asarray(self.count + 1), self._time(time), jnp.asarray(array, dtype), given, self.key)
-        belief, info, (mean, covariance, named) = _observe(self.algorithm, self.problem, self.belief, *arguments)
-        self.belief, self.count = belief, self.count + 1
-        flags = tuple(word for bit, word in protocol.FLAGS.items() if int(info.flags) & bit)
-        named = jax.tree.map(np.asarray, named)
-        return Report(np.asarray(mean), np.asarray(covariance), float(info.log_evidence), named, flags, info)
+        """Absorbs one observation; NaN entries are missing. `inputs` holds since the datum before, or is a function of time
+        (`Held`, `Linear`).
 
-    def forecast(self, times, *, inputs=None, draws: int = 1000):
-        """Draws of the states and observations at later times; the stream's own noise is not touched."""
-        clock = jnp.stack([self._time(t) for t in times])
+        Raises TypeError or ValueError naming the argument for infinities, shapes other than the model's or the first
+        datum's, and times that are not finite, not understood, or not told apart; the belief is then untouched.
+        """
+        now = self._checked_time(time)
+        given = self._checked_inputs(inputs, now)
+        shapes = self._checked_shapes(given)
+        array = _checked_value(value, shapes[0])
+        belief, info, told = self._step(now, array, given)
+        mean, covariance, named = jax.device_get(told)
+        self.belief, self.count, self._shapes = belief, self.count + 1, shapes
+        self.time = now if self.time is None else max(now, self.time)
+        flags = tuple(word for bit, word in protocol.FLAGS.items() if int(info.flags) & bit)
+        return Report(self._stamp(time), array, mean, covariance, float(info.log_evidence), named, flags, info)
+
+    def forecast(self, times, *, inputs=None, draws: int = 1000) -> protocol.Forecast:
+        """Draws of the states and observations at later times; the stream's own noise is not touched.
+
+        Raises ValueError for times that decrease or lie before the belief, and for inputs that are not one row per time.
+        """
+        clock = np.array([self._clock(time) for time in times])
+        if not len(clock) or (np.diff(clock, prepend=float(self.belief.time)) < 0).any():
+            raise ValueError(f"times: not decreasing, from {float(self.belief.time):g} on, are needed, got {clock.tolist()}")
+        given = as_inputs(inputs, self._dtype, origin=self.origin, unit=self.unit)
+        if given is not None and not isinstance(given, AbstractInputs) and len(given) != len(clock):
+            raise ValueError(f"inputs: {len(clock)} rows are needed, one per time, got {len(given)}")
         key = jax.random.fold_in(jax.random.fold_in(self.key, self.count), 2**31 - 1)
-        given = as_inputs(inputs, self.belief.time.dtype, origin=self.origin, unit=self.unit)
         return protocol.forecast(self.algorithm, self.problem, self.belief, clock, inputs=given, key=key, draws=draws)
 
     def save(self, path, **meta) -> None:
-        """Writes a checkpoint, atomically."""
+        """Writes a checkpoint, atomically: the belief, the clock, the counter, the key and `meta`, which JSON must hold.
+
+        Raises TypeError naming `meta` when it does not.
+        """
+        kept = {"count": self.count, "time": self.time, "origin": self.origin, "unit": self.unit, "meta": meta}
         tree = (self.belief, jax.random.key_data(self.key))
-        checkpoint.save(path, tree, {**meta, "count": self.count, "origin": self.origin, "unit": self.unit})
+        checkpoint.save(path, tree, {**kept, "key": str(jax.random.key_impl(self.key))})
 
     @classmethod
     def load(cls, path, algorithm, problem) -> Session:
-        """A session that goes on from a checkpoint. Raises ValueError naming the leaf when the model is another one."""
-        session = cls(algorithm, problem, key=jax.random.key(0))
-        tree, header = checkpoint.load(path, (session.belief, jax.random.key_data(session.key)))
-        session.belief, session.key = tree[0], jax.random.wrap_key_data(tree[1])
-        session.count, session.origin, session.unit = header["count"], header["origin"], header["unit"]
+        """A session that goes on from a checkpoint.
+
+        Raises FileNotFoundError, or ValueError naming the file when it is damaged or of another kind, and the leaf when the
+        model or algorithm is another one.
+        """
+        kept = checkpoint.header(path)
+        key = jax.random.key(0, impl=kept["key"])
+        session = cls(algorithm, problem, key=key, origin=kept["origin"], unit=kept["unit"])
+        (session.belief, data), _ = checkpoint.load(path, (session.belief, jax.random.key_data(key)))
+        session.key = jax.random.wrap_key_data(data, impl=kept["key"])
+        session.count, session.time, session.meta = kept["count"], kept["time"], kept["meta"]
         return session
