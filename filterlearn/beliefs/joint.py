@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.beliefs.ensemble import Ensemble
 from filterlearn.beliefs.gaussian import Gaussian
-from filterlearn.beliefs.particles import Particles, drawn_by_weight, weighted_covariance
+from filterlearn.beliefs.particles import Particles, drawn_by_weight, weighted_covariance, weighted_mean
 
 
 class AbstractJointBelief(AbstractBelief):
@@ -82,7 +82,8 @@ class JointBelief(AbstractJointBelief):
 
 
 class NestedBelief(AbstractJointBelief):
-    """Parameter particles `(M, p)`, each with its own belief about the state (leading axis M)."""
+    """Parameter particles `(M, p)`, each with its own belief about the state (leading axis M). A particle of weight zero does
+    not count, whatever became of its belief."""
 
     parameters: Particles
     inner: AbstractBelief
@@ -103,7 +104,8 @@ class NestedBelief(AbstractJointBelief):
         means, covariances = jax.vmap(lambda b: (b.mean, b.covariance))(inner)
         spread = weighted_covariance(means, weights)
         mixed = Gaussian(jnp.zeros_like(means[0]), jnp.zeros_like(spread))
-        values = (weights @ means, jnp.tensordot(weights, covariances, 1) + spread, self.time)
+        within = weighted_mean(covariances.reshape(weights.shape[0], -1), weights).reshape(spread.shape)
+        values = (weighted_mean(means, weights), within + spread, self.time)
         return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), mixed, values)
 
     def sample_both(self, n: int, *, key):

@@ -10,10 +10,29 @@ from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.numerics.densities import effective_size
 
 
+def weighing(points: Float[Array, "N n"], weights: Float[Array, "N"]) -> Float[Array, "N n"]:
+    """The points, zero where they weigh nothing: what is not finite there does not count."""
+    return jnp.where(weights[:, None] > 0, points, 0.0)
+
+
+def weighted_mean(points: Float[Array, "N n"], weights: Float[Array, "N"]) -> Float[Array, "n"]:
+    """sum of w x."""
+    return weights @ weighing(points, weights)
+
+
 def weighted_covariance(points: Float[Array, "N n"], weights: Float[Array, "N"]) -> Float[Array, "n n"]:
     """sum of w (x - mean)(x - mean)'."""
-    centred = points - weights @ points
+    centred = weighing(points, weights) - weighted_mean(points, weights)
     return (weights[:, None] * centred).T @ centred
+
+
+def mean_of_told(values: Float[Array, "N m"], weights: Float[Array, "N"]) -> Float[Array, "m"]:
+    """Weighted mean, entry by entry, over those that tell a number; NaN where none does."""
+    told = (weights[:, None] > 0) & ~jnp.isnan(values)
+    share = jnp.where(told, weights[:, None], 0.0)
+    total = jnp.sum(share, axis=0)
+    mean = jnp.sum(share * jnp.where(told, values, 0.0), axis=0) / jnp.where(total > 0, total, 1.0)
+    return jnp.where(total > 0, mean, jnp.nan)
 
 
 def weighted_quantile(points: Float[Array, "N n"], weights: Float[Array, "N"], q) -> Float[Array, "*q n"]:
@@ -36,7 +55,7 @@ def drawn_by_weight(log_weights: Float[Array, "N"], n: int, key) -> Int[Array, "
 
 
 class Particles(AbstractBelief):
-    """Points `(N, n)` with normalised log-weights `(N,)`."""
+    """Points `(N, n)` with normalised log-weights `(N,)`. A point of weight zero does not count, finite or not."""
 
     points: Float[Array, "N n"]
     log_weights: Float[Array, "N"]
@@ -50,7 +69,7 @@ class Particles(AbstractBelief):
     @property
     def mean(self) -> Float[Array, "n"]:
         """Weighted mean."""
-        return self.weights @ self.points
+        return weighted_mean(self.points, self.weights)
 
     @property
     def covariance(self) -> Float[Array, "n n"]:

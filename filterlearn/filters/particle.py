@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from filterlearn.beliefs.particles import Particles
+from filterlearn.beliefs.particles import Particles, mean_of_told
 from filterlearn.models.base import starting_sample
 from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.masking import choose, observed
@@ -59,9 +59,10 @@ class ParticleFilter(AbstractAlgorithm):
         y, t, u = datum.value, datum.time, datum.inputs
         prior = belief.weights
         means, variances = jax.vmap(lambda x: observation.predicted(x, t, u))(belief.points)
-        mean = prior @ means
-        variance = prior @ (variances + (means - mean) ** 2)
-        pit = jnp.where(mask, prior @ jax.vmap(lambda x: observation.cdf(y, x, t, u))(belief.points), jnp.nan)
+        mean = mean_of_told(means, prior)
+        variance = mean_of_told(variances + (means - mean) ** 2, prior)
+        below = jax.vmap(lambda x: observation.cdf(y, x, t, u))(belief.points)
+        pit = jnp.where(mask, mean_of_told(below, prior), jnp.nan)
         lost = ~jnp.isfinite(belief.points).all()
         flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence) + OUT_OF_RANGE * lost, jnp.int32)
         return Info(evidence, (mean, variance), pit, effective_size(weights), flags)

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import NestedBelief
-from filterlearn.beliefs.particles import Particles, weighted_covariance
+from filterlearn.beliefs.particles import Particles, mean_of_told, weighted_covariance
 from filterlearn.learners.base import AbstractLearner, forgotten
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import semidefinite_factor, spread
-from filterlearn.protocol import COLLAPSED, OUT_OF_RANGE, AbstractAlgorithm, Info, needed, origin_of, strong
+from filterlearn.protocol import COLLAPSED, AbstractAlgorithm, Info, needed, origin_of, strong
 from filterlearn.resamplers.systematic import Systematic
 
 
@@ -63,6 +63,9 @@ class Nested(AbstractLearner):
     With moving parameters and an exact filter inside: consistent as size grows (a Rao-Blackwellised particle filter). For
     static parameters `move` keeps the particles apart and biases their spread: `Jitter` or `LiuWest`; with neither (None)
     they degenerate. The evidence increment estimates log p(y_k | y_1..k-1).
+
+    Parameters under which the filter inside is not finite get weight zero and touch nothing else; the flags of the filters
+    that still weigh are raised.
     """
 
     filter: AbstractAlgorithm
@@ -112,7 +115,7 @@ class Nested(AbstractLearner):
         inner, infos = jax.vmap(lambda th, b, k: self.filter.update(problem(th), b, datum, key=k))(
             thetas, belief.inner, jax.random.split(first, self.size)
         )
-        evidence = jnp.where(jnp.isnan(infos.log_evidence), -jnp.inf, infos.log_evidence)
+        evidence = jnp.where(jnp.isfinite(infos.log_evidence), infos.log_evidence, -jnp.inf)
         weights, total = normalise(prior + evidence)
         size = effective_size(weights)
         index = Systematic().ancestors(weights, key=second)
@@ -124,17 +127,16 @@ class Nested(AbstractLearner):
 
         new = jax.lax.cond(size < self.threshold * self.size, renewed, lambda: (thetas, weights, inner))
         seen = observed(datum.value).any()
+        info = _mixed(infos, jnp.exp(prior), jnp.exp(weights), jnp.where(seen, total, 0.0), size)
         thetas, weights, inner = choose(seen, new, (thetas, prior, belief.inner))
-        time = belief.time
-        info = _mixed(infos, jnp.exp(prior), jnp.where(seen, total, 0.0), size)
-        return NestedBelief(Particles(thetas, weights, time), inner, time), info
+        return NestedBelief(Particles(thetas, weights, belief.time), inner, belief.time), info
 
 
-def _mixed(infos, weights, evidence, size):
-    """Info of the mixture over the parameters."""
+def _mixed(infos, prior, weights, evidence, size):
+    """Info of the mixture over the parameters: predictions of those that make one, flags of those that still weigh."""
     means, variances = infos.predicted
-    mean = weights @ means
-    variance = weights @ (variances + (means - mean) ** 2)
-    lost = (infos.flags & OUT_OF_RANGE).any()
-    flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence) + OUT_OF_RANGE * lost, jnp.int32)
-    return Info(evidence, (mean, variance), weights @ infos.pit, size, flags)
+    mean = mean_of_told(means, prior)
+    variance = mean_of_told(variances + (means - mean) ** 2, prior)
+    raised = jax.lax.reduce_or(jnp.where(weights > 0, infos.flags, 0), axes=(0,))
+    flags = raised | COLLAPSED * ~jnp.isfinite(evidence)
+    return Info(evidence, (mean, variance), mean_of_told(infos.pit, prior), size, flags.astype(jnp.int32))
