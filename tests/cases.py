@@ -89,6 +89,12 @@ DYNAMICS = {
     "forgetting": lambda: fl.Forgetting(10.0),
 }
 
+QUADRATURES = {  # with the degree up to which each is exact
+    "cubature": (fl.Cubature, 3),
+    "unscented": (lambda: fl.Unscented(0.8, 0.0, 1.0), 3),
+    "gauss_hermite": (lambda: fl.GaussHermite(4), 7),
+}
+
 RESAMPLERS = {
     "multinomial": fl.Multinomial,
     "systematic": fl.Systematic,
@@ -160,6 +166,10 @@ EXACT_FILTERS = {  # on a linear-Gaussian model
     "kalman": fl.Kalman,
     "extended_kalman": fl.ExtendedKalman,
     "iterated_extended_kalman": lambda: fl.ExtendedKalman(3),
+    "unscented": lambda: fl.SigmaPoint(fl.Unscented(1.0, 2.0, 0.5)),
+    "cubature": fl.SigmaPoint,
+    "gauss_hermite": lambda: fl.SigmaPoint(fl.GaussHermite(3)),
+    "posterior_linearisation": lambda: fl.SigmaPoint(iterations=3),
 }
 SAMPLING_FILTERS = {
     "ensemble_kalman": lambda: fl.EnsembleKalman(500),

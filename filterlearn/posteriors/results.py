@@ -22,8 +22,23 @@ def _by_draw(target, draws):
     values = jax.vmap(target.sampled.constrain)(flat)
     priors = {name: p.prior for name, p in target.sampled.parameters.items()}
     log_prior = {name: jax.vmap(lambda v, p=p: jnp.sum(p.log_prob(v)))(values[name]) for name, p in priors.items()}
-    likelihood = jax.lax.map(target.terms, flat, batch_size=_BATCH)
+    likelihood = _terms(target, flat)
     return jax.tree.map(lambda leaf: leaf.reshape(*draws.shape[:2], *leaf.shape[1:]), (values, log_prior, likelihood))
+
+
+def _terms(target, thetas):
+    """The one-step terms at each theta, `(k, T)`; a chain's repetitions are filtered once."""
+    new = jnp.any(thetas != jnp.roll(thetas, 1, axis=0), axis=1).at[0].set(True)
+    rows = jnp.flatnonzero(new, size=-(-len(new) // _BATCH) * _BATCH, fill_value=0)
+
+    def batch(i, out):
+        some = jax.lax.dynamic_slice_in_dim(rows, i * _BATCH, _BATCH)
+        terms = jax.vmap(target.terms)(thetas[some]).astype(out.dtype)
+        return jax.lax.dynamic_update_slice_in_dim(out, terms, i * _BATCH, axis=0)
+
+    blank = jnp.zeros((len(rows), len(target.data)), target.data.values.dtype)
+    found = jax.lax.fori_loop(0, (jnp.sum(new) + _BATCH - 1) // _BATCH, batch, blank)
+    return found[jnp.cumsum(new) - 1]
 
 
 def _both(belief, info):

@@ -147,6 +147,11 @@ class AbstractStepping(AbstractGaussianTransition):
         """The factor of the covariance of one substep without jumps; from the diffusion at its start, unless overridden."""
         return safe_sqrt(h) * self.sde.noise_matrix(t, x, u)
 
+    def rates(self, x, t, u):
+        """Drift, and a factor of the covariance per unit of time, the jumps by their first two moments."""
+        extra, columns = jump_moments(self.sde.jumps, x, t, jnp.ones((), x.dtype), u)
+        return self.sde.drift(t, x, u) + extra, jnp.concatenate([self.sde.noise_matrix(t, x, u), *columns], axis=1)
+
     def moments(self, x, t0, t1, u=None):
         """Mean and factor of the covariance of one substep, those of its jumps added."""
         h = t1 - t0

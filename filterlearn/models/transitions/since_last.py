@@ -82,6 +82,10 @@ class SinceLast(AbstractStepping):
         kept = jnp.arange(x.shape[0]) < x.shape[0] - self.size
         return super().push(jnp.where(kept | (t1 <= t0), x, 0.0), t0, t1, u, noise)
 
+    def rates(self, x, t, u):
+        """Refused: z is reset between data, so Gaussian filters cannot take one substep alone."""
+        return self.moments(x, t, t, u)
+
     def moments(self, x, t0, t1, u=None):
         """Refused: z is reset between data, so Gaussian filters cannot take one substep alone."""
         raise TypeError("transition: SinceLast has no substep moments; use EnsembleKalman or ParticleFilter")
