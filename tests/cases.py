@@ -168,7 +168,6 @@ EXACT_FILTERS = {  # on a linear-Gaussian model
     "iterated_extended_kalman": lambda: fl.ExtendedKalman(3),
     "unscented": lambda: fl.SigmaPoint(fl.Unscented(1.0, 2.0, 0.5)),
     "cubature": fl.SigmaPoint,
-    "gauss_hermite": lambda: fl.SigmaPoint(fl.GaussHermite(3)),
     "posterior_linearisation": lambda: fl.SigmaPoint(iterations=3),
 }
 SAMPLING_FILTERS = {

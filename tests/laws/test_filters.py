@@ -1,6 +1,7 @@
 """Laws of filters, on linear models where the answer is known."""
 
 import dataclasses
+import functools
 
 import equinox as eqx
 import jax
@@ -27,11 +28,17 @@ def error(sample):
     return sample.std(0, ddof=1) / np.sqrt(len(sample))
 
 
+@functools.cache
+def linear(problem, length):
+    """A linear problem: the model, the data, and the exact answer."""
+    model, data = LINEAR_PROBLEMS[problem][0](), LINEAR_PROBLEMS[problem][1](length)
+    return model, data, dense_filter(model, data)
+
+
 @pytest.mark.parametrize("problem", LINEAR_PROBLEMS)
 @pytest.mark.parametrize("name", EXACT_FILTERS)
 def test_equals_the_dense_gaussian(name, problem):
-    model, data = (make() for make in LINEAR_PROBLEMS[problem])
-    mean, covariance, evidence = dense_filter(model, data)
+    model, data, (mean, covariance, evidence) = linear(problem, 150)
     out = fl.run(FILTERS[name](), model, data)
     np.testing.assert_allclose(out.mean, mean, atol=1e-9)
     np.testing.assert_allclose(out.covariance, covariance, atol=1e-9)
@@ -43,8 +50,8 @@ def test_equals_the_dense_gaussian(name, problem):
 def test_sampling_filters_tend_to_the_dense_gaussian(name, problem):
     """Means, covariances and log evidence extrapolated from N / 2 and N members, over 100 keys each: of their bias
     a / N + b / N^2 + ... only -2 b / N^2 is left, 1e-5 b here, which hides below five standard errors, about 1e-2."""
-    model, (_, make) = LINEAR_PROBLEMS[problem][0](), LINEAR_PROBLEMS[problem]
-    data, algorithm = make(40), FILTERS[name]()
+    model, data, (mean, covariance, evidence) = linear(problem, 40)
+    algorithm = FILTERS[name]()
 
     def summaries(size, key):
         one = dataclasses.replace(algorithm, size=size)
@@ -53,7 +60,6 @@ def test_sampling_filters_tend_to_the_dense_gaussian(name, problem):
         return [np.asarray(part) for part in (*runs[:2], jnp.cumsum(runs[2], axis=1))]
 
     half, whole = (summaries(size, jax.random.key(size)) for size in (algorithm.size // 2, algorithm.size))
-    mean, covariance, evidence = dense_filter(model, data)
     for few, many, exact in zip(half, whole, (mean, covariance, np.cumsum(evidence)), strict=True):
         spread = np.hypot(2 * error(many), error(few))
         assert (abs(2 * many.mean(0) - few.mean(0) - exact) < 5 * spread).all()

@@ -1,5 +1,6 @@
 """The dense joint Gaussian of a linear model: the exact answer that filters are held against."""
 
+import equinox as eqx
 import numpy as np
 from scipy.linalg import block_diag
 
@@ -13,9 +14,10 @@ def joint_states(model, data):
     """Mean `(T n,)` and covariance `(T n, T n)` of all states together."""
     n, length = model.initial.mean.shape[0], len(data)
     mean, joint = np.zeros(length * n), np.zeros((length * n, length * n))
+    discretise = eqx.filter_jit(model.transition.discretise)
     m, p, previous = np.asarray(model.initial.mean), np.asarray(model.initial.covariance), model.initial.time
     for k, t in enumerate(data.times):
-        a, b, q = (np.asarray(part) for part in model.transition.discretise(previous, t, inputs(data, k)))
+        a, b, q = (np.asarray(part) for part in discretise(previous, t, inputs(data, k)))
         rows, before = slice(k * n, (k + 1) * n), slice(0, k * n)
         m, p = a @ m + b, a @ p @ a.T + q
         if k:
