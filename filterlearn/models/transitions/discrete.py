@@ -11,7 +11,13 @@ from filterlearn.numerics.small import semidefinite_factor
 
 class LinearDiscrete(AbstractOneStep, AbstractLinearTransition):
     """x' = A x + b + N(0, Q), once for each strictly later time (Kalman 1960, doi:10.1115/1.3662552). Each array may be a
-    function of (t, u), at the new time."""
+    function of (t, u), at the new time.
+
+    Noise w of the state that is correlated with the noise v of the observation, y = H x + v, is put into the state: (x, v)
+    moves by [[A, 0], [0, 0]] with the noise [[Q, S], [S', R]] of (w, v), S = cov(w, v), and is seen exactly, by [H, I] with
+    covariance 0. Where v moves the *next* step instead, S = cov(w_k+1, v_k) goes into [[A, S R^-1], [0, 0]] and leaves
+    the noise [[Q - S R^-1 S', 0], [0, R]]. Both are exact.
+    """
 
     matrix: Any
     noise: Any
