@@ -88,8 +88,8 @@ class Nested(AbstractLearner):
         inner = jax.vmap(lambda th, k: strong(self.filter.init(problem(th), key=k)))(
             thetas, jax.random.split(second, self.size)
         )
-        time = inner.time[0]
-        return strong(NestedBelief(Particles(thetas, jnp.full(self.size, -jnp.log(self.size)), time), inner, time))
+        weights = jnp.full(self.size, -jnp.log(self.size), thetas.dtype)
+        return strong(NestedBelief(Particles(thetas, weights, inner.time[0]), inner, inner.time[0]))
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """Parameters moved by their laws, then each filter's prediction."""
@@ -123,7 +123,7 @@ class Nested(AbstractLearner):
         def renewed():
             kept = jax.tree.map(lambda leaf: leaf[index], inner)
             moved = thetas[index] if self.move is None else self.move.move(thetas, weights, index, problem.sd, key=third)
-            return moved, jnp.full_like(weights, -jnp.log(self.size)), kept
+            return moved.astype(thetas.dtype), jnp.full_like(weights, -jnp.log(self.size)), kept
 
         new = jax.lax.cond(size < self.threshold * self.size, renewed, lambda: (thetas, weights, inner))
         seen = observed(datum.value).any()

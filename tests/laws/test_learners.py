@@ -193,6 +193,22 @@ def test_traces_once(name):
     assert counts[3] == counts[-1]
 
 
+def narrow(tree):
+    """The same in single precision."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32) if eqx.is_inexact_array(x) else x, tree)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_single_precision_stays_single(name):
+    """The deterministic learner to rounding; the others draw other numbers, and keep their law as their filter does."""
+    family, data = narrow(FAMILIES["hidden"]()).altered(narrow), narrow(hidden_data(9, 12))
+    out = fl.run(LEARNERS[name][0](), family, data, key=KEY, save=moments).saved
+    assert all(part.dtype == jnp.float32 for part in out)
+    if name == "joint_extended":  # a dozen steps of some ten roundings each, on numbers below 10
+        for one, two in zip(out, filtered(name, hidden_data(9, 12)), strict=True):
+            np.testing.assert_allclose(one, two, atol=12 * 10 * 10 * np.finfo(np.float32).eps)
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 def test_gradient_matches_finite_differences(name):
     data, learner = hidden_data(9, 12), LEARNERS[name][0]()
