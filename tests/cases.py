@@ -95,12 +95,19 @@ QUADRATURES = {  # with the degree up to which each is exact
     "gauss_hermite": (lambda: fl.GaussHermite(4), 7),
 }
 
-RESAMPLERS = {
+RESAMPLERS = {  # of copies, whose expected numbers are N w
     "multinomial": fl.Multinomial,
     "systematic": fl.Systematic,
+    "stratified": fl.Stratified,
+    "residual": fl.Residual,
     "adaptive": lambda: fl.Adaptive(fl.Systematic(), 1.1),
-    "ordered": lambda: fl.Ordered(fl.Systematic(), by=lambda point: -point),
+    "ordered": lambda: fl.Ordered(fl.Systematic(), by=lambda point: -jnp.sum(point)),
     "stop_gradient": lambda: fl.StopGradient(fl.Systematic()),
+}
+SMOOTH_RESAMPLERS = {  # of other points, or with weights left over
+    "soft": lambda: fl.Soft(fl.Systematic(), 0.3),
+    "regularised": lambda: fl.Regularised(fl.Systematic(), 0.5),
+    "optimal_transport": fl.OptimalTransport,
 }
 
 

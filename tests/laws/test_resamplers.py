@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import filterlearn as fl
-from tests.cases import RESAMPLERS
+from tests.cases import LOG_WEIGHTS, POINTS, RESAMPLERS, SMOOTH_RESAMPLERS
 
 W = jnp.log(jnp.array([0.5, 0.05, 0.2, 0.0, 0.25]))
 
@@ -42,3 +42,88 @@ def test_stop_gradient_carries_the_score_of_the_evidence():
     slopes = jax.vmap(jax.grad(new), (None, 0))(0.1, keys)
     exact = jax.grad(lambda s: jnp.sum(jax.nn.softmax(W.at[3].set(-3.0) + s * jnp.arange(5)) * jnp.arange(5.0)))(0.1)
     assert abs(slopes.mean() - exact) < 5 * slopes.std() / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("name", RESAMPLERS | SMOOTH_RESAMPLERS)
+def test_the_weighted_mean_stays(name):
+    """500 points, 400 keys: five standard errors, or rounding for what is deterministic; a bias of order 1/N hides below."""
+    resampler, points = (RESAMPLERS | SMOOTH_RESAMPLERS)[name](), jnp.asarray(POINTS)
+
+    def mean(key):
+        new, weights = resampler.resample(LOG_WEIGHTS, points, key=key)
+        return jnp.append(jnp.exp(weights) @ new, jnp.sum(jnp.exp(weights)))
+
+    means = jax.lax.map(mean, jax.random.split(jax.random.key(2), 400))
+    error = means.mean(0) - jnp.append(jnp.exp(LOG_WEIGHTS) @ points, 1.0)
+    assert (abs(error) <= 5 * means.std(0) / 20 + 1e-9).all()
+
+
+@pytest.mark.parametrize("name", ["stratified", "residual"])
+def test_less_variance_than_multinomial(name):
+    """Douc & Cappe: for every function of the points."""
+
+    def mean(resampler, key):
+        return jnp.mean(jnp.sin(3 * resampler.resample(LOG_WEIGHTS, jnp.asarray(POINTS[:, 0]), key=key)[0]))
+
+    keys = jax.random.split(jax.random.key(3), 1000)
+    variances = [jax.vmap(lambda k, r=r: mean(r, k))(keys).var() for r in (RESAMPLERS[name](), fl.Multinomial())]
+    assert variances[0] < 0.8 * variances[1]
+
+
+def test_regularised_widens_by_its_kernel():
+    """The covariance of the weighted law times 1 + h^2, h = .5 x 500^(-1/7)."""
+    weights, points = jnp.exp(LOG_WEIGHTS), jnp.asarray(POINTS)
+    draws = jax.vmap(lambda k: SMOOTH_RESAMPLERS["regularised"]().resample(LOG_WEIGHTS, points, key=k)[0])(
+        jax.random.split(jax.random.key(4), 400)
+    )
+    found = jax.vmap(lambda x: jnp.cov(x.T, ddof=0))(draws)
+    off = points - weights @ points
+    expected = (weights[:, None] * off).T @ off * (1 + 0.25 * 500 ** (-2 / 7))
+    assert (abs(found.mean(0) - expected) < 5 * found.std(0) / 20 + 2 * abs(expected) / 500).all()
+
+
+def test_transport_on_the_line_is_the_monotone_map():
+    """Without entropy, point k averages the quantiles between (k - 1) / n and k / n (Villani 2003, theorem 2.18)."""
+    points = jnp.array([[3.0], [-1.0], [0.5], [2.0], [0.0]])
+    weights = jnp.array([0.1, 0.35, 0.05, 0.2, 0.3])
+    new, _ = fl.OptimalTransport(2e-3, 1e-7).resample(jnp.log(weights), points, key=None)
+    order = np.argsort(points[:, 0])
+    cumulative = np.cumsum(weights[order])
+    levels = (np.arange(200_000) + 0.5) / 200_000
+    quantiles = np.asarray(points[:, 0])[order][np.minimum(np.searchsorted(cumulative, levels), 4)].reshape(5, -1).mean(1)
+    np.testing.assert_allclose(new[order, 0], quantiles, atol=1e-2)
+
+
+def test_transport_has_the_derivative_of_its_solution():
+    """Implicit against finite differences, in weights and points, also where epsilon is small."""
+    points, weights = jnp.asarray(POINTS[:20, :2]), jnp.linspace(0.0, 2.0, 20)
+
+    def value(shift, epsilon):
+        moved = points + shift * jnp.cos(points)
+        log_weights = jax.nn.log_softmax(weights * (1 + shift))
+        frozen = fl.OptimalTransport(epsilon, 1e-10).resample(log_weights, moved, key=None)[0]
+        return jnp.sum(jnp.sin(frozen) * jnp.arange(20)[:, None])
+
+    for epsilon in (0.05, 0.5):
+        change = (value(1e-5, epsilon) - value(-1e-5, epsilon)) / 2e-5
+        assert abs(jax.grad(value)(0.0, epsilon) / change - 1) < 1e-4
+
+
+def test_soft_is_refused_outside_its_range():
+    with pytest.raises(ValueError, match="softness: a number from 0 to 1"):
+        fl.Soft(fl.Systematic(), 1.5)
+    with pytest.raises(ValueError, match="epsilon: a positive number"):
+        fl.OptimalTransport(0.0)
+
+
+def test_soft_carries_the_derivative_of_the_evidence():
+    """With softness 1 the choice does not see the weights, and the derivative is exact: log of the weighted mean."""
+    values = jnp.arange(5.0)
+
+    def mean(shift, key):
+        weights = jax.nn.log_softmax(W.at[3].set(-3.0) + shift * values)
+        new, after = fl.Soft(fl.Systematic(), 1.0).resample(weights, values, key=key)
+        return jnp.exp(after) @ new
+
+    exact = jax.grad(lambda s: jnp.sum(jax.nn.softmax(W.at[3].set(-3.0) + s * values) * values))(0.1)
+    np.testing.assert_allclose(jax.grad(mean)(0.1, jax.random.key(0)), exact, rtol=1e-12)
