@@ -1,13 +1,16 @@
-"""The command line: track a stream, fit a series, run the demo."""
+"""The command line: track a stream, fit a series, report on either, run the demo."""
 
-import csv
+import collections
+import contextlib
 import importlib.util
-import json
+import itertools
 import os
 import signal
 import sys
+import traceback
 import warnings
 from pathlib import Path
+from typing import Annotated, Literal
 
 import cyclopts
 
@@ -15,167 +18,297 @@ app = cyclopts.App(
     name="filterlearn",
     help="""Filtering and online learning of stochastic differential equations.
 
-    A model file is a Python file that defines `problem` (a StateSpaceModel or ModelFamily), `algorithm` (a filter or learner)
-    and, for `fit`, optionally `method`. With a learner, `fit` uses the filter inside it.
+    A model file is a Python file that defines `problem` (a StateSpaceModel or ModelFamily) and `algorithm` (a filter or
+    learner); for `fit`, `problem` is a ModelFamily, and `method` (NUTS() and the like) may be defined too.
     """,
 )
 
+_MODULE = "filterlearn_model"
+
 
 def _configure():
+    """Double precision and a compile cache, for this process only."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    if not jax.config.jax_compilation_cache_dir:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "filterlearn"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@contextlib.contextmanager
+def _blaming(path: Path):
+    """An error that passes through the model file names the file and the line."""
+    try:
+        yield
+    except SyntaxError as error:
+        raise SystemExit(f"filterlearn: model: {path}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path.resolve())]
+        if not lines:
+            raise
+        raise SystemExit(
+            f"filterlearn: model: {path}, line {lines[-1]}: {type(error).__name__}: {_one_line(error)}"
+        ) from error
 
 
 def _model(path: Path):
-    spec = importlib.util.spec_from_file_location("filterlearn_model", path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise SystemExit(f"filterlearn: model: no Python file at {path}")
+    """The module of a model file."""
+    spec = importlib.util.spec_from_file_location(_MODULE, path.resolve())
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ValueError(f"model: no Python file at {path}")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[_MODULE] = module  # dataclasses and modules look their own annotations up there
+    sys.path.insert(0, str(path.resolve().parent))
     spec.loader.exec_module(module)
     for name in ("problem", "algorithm"):
         if not hasattr(module, name):
-            raise SystemExit(f"filterlearn: model: {path} must define `{name}`")
+            raise ValueError(f"model: {path} must define `{name}`")
     return module
 
 
-def _rows(file, time: str, columns: list[str]):
-    """(time, values) of each row of CSV or JSON Lines, told apart by the first character."""
-    from filterlearn.data import number
-
-    first = file.readline()
-    if first.lstrip().startswith("{"):
-        for line in (first, *file):
-            row = json.loads(line)
-            yield row[time], [float("nan") if row.get(c) is None else float(row[c]) for c in columns]
-        return
-    names = next(csv.reader([first]))
-    if absent := [c for c in [time, *columns] if c not in names]:
-        raise SystemExit(f"filterlearn: {absent[0]}: no such column; the file has {names}")
-    for cells in csv.DictReader(file, names):
-        stamp = cells[time]
-        try:
-            stamp = float(stamp)
-        except ValueError:
-            stamp = stamp.strip()
-        yield stamp, [number(cells[c]) for c in columns]
+def _opened(data: str):
+    if data == "-":
+        return contextlib.nullcontext(sys.stdin)
+    if not Path(data).is_file():
+        raise ValueError(f"data: no file at {data}")
+    return open(data, newline="", encoding="utf-8-sig")
 
 
-def _line(time, report) -> str:
-    named = {name: {k: v.tolist() for k, v in bands.items()} for name, bands in report.parameters.items()}
-    row = {"time": time, "mean": report.mean.tolist(), "variance": report.covariance.diagonal().tolist()}
-    return json.dumps({**row, "log_evidence": report.log_evidence, "parameters": named, "flags": report.flags}) + "\n"
+def _names(columns: str | None) -> list[str] | None:
+    return columns.split(",") if columns else None
 
 
-def _session(model, checkpoint: Path | None, seed: int, first):
-    """A new session, or the one in the checkpoint; with the offset of the output that belongs to it."""
+class _Stop:
+    """Ctrl-C and SIGTERM end a stream: at once while it waits for a row, else after the row in hand."""
+
+    def __init__(self):
+        self.number, self._waiting = 0, False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._asked)
+
+    def _asked(self, number, _):
+        self.number = number
+        if self._waiting:
+            raise KeyboardInterrupt
+
+    def until(self, rows):
+        """The rows, until it is asked to stop."""
+        while not self.number:
+            try:
+                self._waiting = True
+                row = next(rows)
+            except (StopIteration, KeyboardInterrupt):
+                return
+            finally:
+                self._waiting = False
+            yield row
+
+
+def _session(loaded, rows, checkpoint: Path | None, seed: int, unit):
+    """(a new session or the one in the checkpoint, the offset of its output, the rows that it has not seen)."""
     import jax
 
-    from filterlearn.streams.session import Session
+    import filterlearn as fl
 
     if checkpoint is not None and checkpoint.exists():
-        session = Session.load(checkpoint, model.algorithm, model.problem)
-        return session, session.meta["offset"]
-    origin = None if isinstance(first, float | int) else first
-    return Session(model.algorithm, model.problem, key=jax.random.key(seed), origin=origin, unit="D"), 0
+        session = fl.Session.load(checkpoint, loaded.algorithm, loaded.problem)
+        if unit not in (None, session.unit):
+            raise ValueError(f"unit: {unit} was given, the checkpoint counts in {session.unit}; delete it to start anew")
+        return session, session.meta["offset"], _unseen(rows, session)
+    first = next(rows, None)
+    if first is None:
+        raise KeyboardInterrupt
+    origin = first[0] if isinstance(first[0], str) else None
+    session = fl.Session(loaded.algorithm, loaded.problem, key=jax.random.key(seed), origin=origin, unit=unit)
+    return session, 0, itertools.chain([first], rows)
+
+
+def _unseen(rows, session):
+    """The rows after those that the session has seen, which must be the same as then."""
+    seen = collections.deque(enumerate(itertools.islice(rows, session.count), 1), maxlen=1)
+    number, row = seen[-1] if seen else (0, (None,))
+    if number < session.count:
+        raise ValueError(
+            f"data: {number} rows, of which the checkpoint has seen {session.count}; give them from the beginning"
+        )
+    if row[0] != session.meta["stamp"]:
+        was, now = session.meta["stamp"], row[0]
+        raise ValueError(f"data: row {number} is at {now}, and was at {was} at the checkpoint; give them from the beginning")
+    return rows
 
 
 @app.command
 def track(
     model: Path,
     *,
-    data: str,
+    data: Annotated[str, cyclopts.Parameter(allow_leading_hyphen=True)],
     time: str,
     value: str,
+    inputs: str | None = None,
     checkpoint: Path | None = None,
     out: Path | None = None,
     every: int = 100,
     seed: int = 0,
+    unit: Literal["s", "m", "h", "D", "W"] | None = None,
 ):
     """Stream a file (or - for standard input), one line of JSON for each observation.
 
-    With a checkpoint, an interrupted run goes on where it stopped: the output is the same as without the interruption.
+    With a checkpoint, a run that Ctrl-C or a crash cut short goes on where it stopped, given the same data from their
+    beginning: the output is the same, byte for byte, as without the interruption.
 
     Parameters
     ----------
     model: Python file that defines `problem` and `algorithm`.
     data: CSV or JSON Lines file, or -.
-    time: name of the time column (numbers, or ISO dates counted in days).
-    value: names of the value columns, separated by commas.
+    time: name of the time column: numbers, or ISO datetimes.
+    value: names of the value columns, separated by commas; empty and null are missing.
+    inputs: names of the input columns, separated by commas.
     checkpoint: file to resume from and to save to.
     out: JSON Lines file; standard output when absent.
     every: rows between checkpoints.
     seed: of the random numbers.
+    unit: that datetimes are counted in: s, m, h, D (unless given) or W.
     """
     _configure()
     from tqdm import tqdm
 
-    loaded, stop = _model(model), []
-    source = sys.stdin if data == "-" else open(data, newline="")  # noqa: SIM115
-    rows = _rows(source, time, value.split(","))
-    signal.signal(signal.SIGINT, lambda *_: stop.append(True))
-    session = sink = None
+    from filterlearn.data import rows as table
+    from filterlearn.streams.lines import Lines
+
+    if every < 1:
+        raise ValueError(f"every: a whole number of at least 1 is needed, got {every}")
+    with _blaming(model), _opened(data) as source:
+        loaded, stop = _model(model), _Stop()
+        given = table(tqdm(source, unit=" lines", disable=None), time, _names(value), _names(inputs))
+        session, offset, rows = _session(loaded, stop.until(given), checkpoint, seed, unit)
+        with contextlib.closing(Lines(out, offset)) as sink:
+            _stream(session, rows, sink, checkpoint, every)
+    if stop.number:
+        raise SystemExit(128 + stop.number)
+
+
+def _stream(session, rows, sink, checkpoint: Path | None, every: int):
+    """Each row observed and written; the output, then the checkpoint that knows its length, every so often and at the end."""
 
     def keep():
-        if session is not None and sink is not None:
-            sink.flush()
-            if out is not None:
-                os.fsync(sink.fileno())
-            if checkpoint is not None:
-                session.save(checkpoint, offset=sink.tell() if out is not None else 0)
+        end = sink.sync()
+        if checkpoint is not None:
+            session.save(checkpoint, offset=end, stamp=stamp)
 
-    for k, (stamp, values) in enumerate(tqdm(rows, unit="obs", disable=not sys.stderr.isatty())):
-        if session is None or sink is None:
-            session, offset = _session(loaded, checkpoint, seed, stamp)
-            sink = _open(out, offset)
-        if k < session.count:
-            continue
-        sink.write(_line(stamp, session.observe(stamp, values)))
-        if session.count % every == 0:
-            keep()
-        if stop:
-            break
-    keep()
-    if stop:
-        raise SystemExit(130)
+    stamp = session.meta.get("stamp")
+    try:
+        for stamp, values, inputs in rows:
+            sink.write(_observed(session, stamp, values, inputs))
+            if session.count % every == 0:
+                keep()
+    finally:
+        keep()
 
 
-def _open(out: Path | None, offset: int):
-    """The output, cut back to what the checkpoint knows."""
-    if out is None:
-        return sys.stdout
-    file = open(out, "r+" if offset else "w")  # noqa: SIM115
-    file.seek(offset)
-    file.truncate()
-    return file
+def _observed(session, stamp, values, inputs):
+    try:
+        return session.observe(stamp, values, inputs)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{error}, in row {session.count + 1} at {stamp}") from error
+
+
+def _fitted(algorithm, family):
+    """What `fit` is given: a `Joint` learner filters the moving parameters while the static ones are sampled; where there are
+    not both kinds, or with another learner, the filter inside takes all as static."""
+    import filterlearn as fl
+
+    both = 0 < len(family.moving) < len(family.names)
+    return algorithm if isinstance(algorithm, fl.Joint) and both else getattr(algorithm, "filter", algorithm)
 
 
 @app.command
-def fit(model: Path, *, data: Path, time: str, value: str, out: Path | None = None, seed: int = 0):
-    """Draw from the posterior of a family's parameters; print the summary, write netCDF.
+def fit(
+    model: Path,
+    *,
+    data: Path,
+    time: str,
+    value: str,
+    inputs: str | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    unit: Literal["s", "m", "h", "D", "W"] | None = None,
+):
+    """Draw from the posterior of a family's parameters; print warnings and the summary, write netCDF.
+
+    A `Joint` learner filters the parameters that move and samples the others; the filter inside any other learner is used
+    alone, with every parameter static.
 
     Parameters
     ----------
-    model: Python file that defines `problem` (a family) and `algorithm`; `method` if it wants one.
-    data: CSV file.
-    time: name of the time column.
-    value: names of the value columns, separated by commas.
-    out: netCDF file.
+    model: Python file that defines `problem` (a ModelFamily) and `algorithm`; `method` if it wants one.
+    data: CSV or JSON Lines file.
+    time: name of the time column: numbers, or ISO datetimes.
+    value: names of the value columns, separated by commas; empty and null are missing.
+    inputs: names of the input columns, separated by commas.
+    out: netCDF file, which `report` reads.
     seed: of the random numbers.
+    unit: that datetimes are counted in: s, m, h, D (unless given) or W.
     """
     _configure()
-    import arviz as az
     import jax
 
     import filterlearn as fl
+    from filterlearn.diagnostics.report import tables
 
-    loaded = _model(model)
-    series = fl.Dataset.from_csv(data, time=time, value=value.split(","))
-    algorithm = getattr(loaded.algorithm, "filter", loaded.algorithm)
-    tree = fl.fit(loaded.problem, series, algorithm, getattr(loaded, "method", None), key=jax.random.key(seed))
-    print(az.summary(tree))
+    if not data.is_file():
+        raise ValueError(f"data: no file at {data}")
+    with _blaming(model):
+        loaded = _model(model)
+        if not isinstance(loaded.problem, fl.ModelFamily):
+            raise ValueError(f"model: a ModelFamily is needed as `problem`, got {type(loaded.problem).__name__}")
+        series = fl.Dataset.from_csv(data, time=time, value=_names(value), inputs=_names(inputs), unit=unit or "D")
+        algorithm = _fitted(loaded.algorithm, loaded.problem)
+        tree = fl.fit(loaded.problem, series, algorithm, getattr(loaded, "method", None), key=jax.random.key(seed))
+    print(*tables(tree), sep="\n\n")
     if out is not None:
         tree.to_netcdf(out)
+
+
+@app.command
+def report(file: Path, *, out: Path | None = None):
+    """Print warnings and tables, and write them with pictures as one HTML page.
+
+    Parameters
+    ----------
+    file: netCDF file of `fit` or `to_datatree`, or the JSON Lines of `track`.
+    out: HTML file; beside `file` when absent.
+    """
+    from filterlearn.diagnostics.report import page, tables
+
+    tree, path = _tree(file), out or file.with_suffix(".html")
+    print(*tables(tree), sep="\n\n")
+    path.write_text(page(tree, file.name), encoding="utf-8")
+    print(f"\nWritten to {path}")
+
+
+def _tree(file: Path):
+    """The DataTree in a file, told apart by its first byte."""
+    import xarray as xr
+
+    from filterlearn.diagnostics.results import rows_to_datatree
+    from filterlearn.streams.lines import read
+
+    if not file.is_file():
+        raise ValueError(f"file: no file at {file}")
+    with open(file, "rb") as start:
+        lines = start.read(1) == b"{"
+    if lines:
+        return rows_to_datatree(read(file))
+    try:
+        tree = xr.open_datatree(file)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"file: {file} is neither netCDF nor an output of `track`") from error
+    if not {"posterior", "filter"} & set(tree.children):
+        raise ValueError(f"file: {file} has neither a group `posterior` nor `filter`; write it by `fit` or `to_datatree`")
+    return tree
 
 
 @app.command
@@ -192,10 +325,24 @@ def demo(*, out: Path = Path("demo_output"), keys: int = 5):
     run_demo(out, keys)
 
 
+def _one_line(error) -> str:
+    return " ".join(str(error).split())
+
+
+def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    return f"filterlearn: warning: {_one_line(message)}\n"
+
+
 def main():
-    """The entry point: errors that a user can mend are one line."""
+    """The entry point: what a user can mend is one line, and the exit status is not 0."""
     warnings.filterwarnings("default", module="filterlearn")
+    warnings.formatwarning = _warning  # ty: ignore[invalid-assignment]
     try:
-        app()
-    except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
-        raise SystemExit(f"filterlearn: {error}") from error
+        app(exit_on_error=False, print_error=False)
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenPipeError:  # who read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except (cyclopts.CycloptsError, ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
+        raise SystemExit(f"filterlearn: {_one_line(error)}") from error

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 
 
-def _band(axes, dates, quantiles, colour, **line):
+def band(axes, dates, quantiles, colour, **line):
     """A median with its 5 to 95 % band; `quantiles` is `(T, 3)`."""
     axes.plot(dates, quantiles[:, 1], color=colour, linewidth=0.9, **line)
     axes.fill_between(dates, quantiles[:, 0], quantiles[:, 2], color=colour, alpha=0.25, linewidth=0)
@@ -16,15 +16,15 @@ def volatility_picture(path, dates, returns, volatility, jumps, scores, paramete
     """
     figure, axes = plt.subplots(4, 1, figsize=(10, 10), sharex=True, height_ratios=(2, 1, 1, 1), layout="constrained")
     axes[0].vlines(dates, 0, returns, color="0.6", linewidth=0.5, label="daily return, percent")
-    _band(axes[0], dates, 2 * volatility, "C0", label="± 2 volatilities (median, 90 %)")
-    _band(axes[0], dates, -2 * volatility, "C0")
+    band(axes[0], dates, 2 * volatility, "C0", label="± 2 volatilities (median, 90 %)")
+    band(axes[0], dates, -2 * volatility, "C0")
     axes[0].legend(loc="upper right", ncols=2, frameon=False)
     axes[0].set_ylabel("percent")
     axes[1].vlines(dates, 0, jumps, color="C1", linewidth=0.7)
     axes[1].set(ylabel="P(volatility jumped)", ylim=(0, 1))
     axes[2].plot(dates, scores, color="C3", linewidth=0.6)
     axes[2].set_ylabel("log score")
-    _band(axes[3], dates, parameter, "C2")
+    band(axes[3], dates, parameter, "C2")
     axes[3].set_ylabel(f"{name} (median, 90 %)")
     axes[3].margins(x=0.01)
     figure.savefig(path, dpi=110)

@@ -59,6 +59,8 @@ def rows_to_datatree(rows) -> xr.DataTree:
     """`to_datatree` of the rows of reports, or of the same read back from JSON Lines (null for what is not finite)."""
     if not rows:
         raise ValueError("source: an empty log; observe something first")
+    if absent := [name for name in ("time", "value", "parameters", *_AXES) if name not in rows[0]]:
+        raise ValueError(f"source: a row has no {absent[0]!r}; rows of reports are needed")
     columns = {name: np.array([row[name] for row in rows], float) for name in _AXES if name != "flags"}
     bits = {word: bit for bit, word in FLAGS.items()}
     columns["flags"] = np.array([sum(bits[word] for word in row["flags"]) for row in rows], np.int32)

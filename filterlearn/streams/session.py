@@ -172,8 +172,8 @@ class Session:
 
     def _step(self, time, value, inputs):
         """The compiled step on checked arguments: (belief, Info, what the report tells)."""
-        now, array = jnp.asarray(time, self._dtype), jnp.asarray(value, self._dtype)
-        return _observe(self.algorithm, self.problem, self.belief, jnp.asarray(self.count + 1), now, array, inputs, self.key)
+        k, now, array = np.asarray(self.count + 1), np.asarray(time, self._dtype), np.asarray(value, self._dtype)
+        return _observe(self.algorithm, self.problem, self.belief, k, now, array, inputs, self.key)
 
     def compile(self, inputs=None) -> None:
         """Compiles the step before the first datum, which then takes no longer than the others; changes nothing.
@@ -201,7 +201,8 @@ class Session:
         mean, covariance, named = jax.device_get(told)
         self.belief, self.count, self._shapes = belief, self.count + 1, shapes
         self.time = now if self.time is None else max(now, self.time)
-        flags = tuple(word for bit, word in protocol.FLAGS.items() if int(info.flags) & bit)
+        bits = int(info.flags)
+        flags = tuple(word for bit, word in protocol.FLAGS.items() if bits & bit)
         return Report(self._stamp(time), array, mean, covariance, float(info.log_evidence), named, flags, info)
 
     def forecast(self, times, *, inputs=None, draws: int = 1000) -> protocol.Forecast:

@@ -1,65 +1,254 @@
-"""The command line end to end: an interrupted run ends with the output of an uninterrupted one."""
+"""The command line end to end: however a run is cut short, it ends with the output of an uninterrupted one."""
 
-import os
+import hashlib
+import json
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
+from filterlearn.streams import checkpoint
+from tests.cli.command import finished, started
+
 MODEL = """
 import filterlearn as fl
 problem = fl.StateSpaceModel(
-    fl.Gaussian([0.0], 1.0), fl.LinearDiscrete([[1.0]], [[0.1]]), fl.LinearGaussianObservation([[1.0]], [[1.0]])
+    fl.Gaussian([0.0], 1.0),
+    fl.LinearDiscrete([[1.0]], [[0.1]], lambda t, u: u),
+    fl.LinearGaussianObservation([[1.0]], [[1.0]]),
 )
 algorithm = fl.ParticleFilter(50)
 """
+ROWS = 3000
 
 
-def command(folder, name, *more):
-    run = [sys.executable, "-c", "from filterlearn.cli import main; main()", "track", "model.py", "--data", "data.csv"]
-    return [
-        *run,
-        "--time",
-        "t",
-        "--value",
-        "y",
-        "--out",
-        f"{name}.jsonl",
-        "--checkpoint",
-        f"{name}.npz",
-        "--every",
-        "50",
-        *more,
-    ]
+def words(name, *more, data="data.csv", every=50):
+    columns = ("--time", "t", "--value", "y", "--inputs", "u")
+    files = ("--out", f"{name}.jsonl", "--checkpoint", f"{name}.npz", "--every", every)
+    return ("track", "model.py", "--data", data, *columns, *files, *more)
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
-def test_resumed_output_equals_the_uninterrupted(tmp_path, blow):
-    (tmp_path / "model.py").write_text(MODEL)
-    values = np.random.default_rng(0).normal(size=4000).cumsum()
-    (tmp_path / "data.csv").write_text("t,y\n" + "".join(f"{k},{'' if k % 7 == 3 else v}\n" for k, v in enumerate(values)))
-    quiet = {"cwd": tmp_path, "stderr": subprocess.PIPE, "env": os.environ}
-    subprocess.run(command(tmp_path, "whole"), check=True, **quiet)
-    cut = subprocess.Popen(command(tmp_path, "cut"), **quiet)
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, cache):
+    """A model, one table in two formats, and the output of an uninterrupted run."""
+    here, rng = tmp_path_factory.mktemp("track"), np.random.default_rng(0)
+    (here / "model.py").write_text(MODEL)
+    values, inputs = rng.normal(size=ROWS).cumsum(), rng.normal(size=ROWS)
+    rows = [{"t": k, "y": None if k % 7 == 3 else v, "u": u} for k, (v, u) in enumerate(zip(values, inputs, strict=True))]
+    (here / "data.csv").write_text(
+        "t,y,u\n" + "".join(f"{r['t']},{'' if r['y'] is None else r['y']},{r['u']}\n" for r in rows)
+    )
+    (here / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, out, err = finished(here, cache, *words("whole"))
+    assert (status, out, err) == (0, "", "")
+    return here
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def whole(folder, name):
+    assert (folder / "whole.jsonl").read_bytes().count(b"\n") == ROWS
+    return digest(folder / f"{name}.jsonl") == digest(folder / "whole.jsonl")
+
+
+def wait(test, process=None):
+    """Until something is so, or the process has ended."""
     until = time.monotonic() + 120
-    while not (tmp_path / "cut.npz").exists() and time.monotonic() < until:
-        time.sleep(0.01)
+    while not test() and (process is None or process.poll() is None):
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+def lines(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_after_the_row_in_hand_and_the_run_resumes(folder, cache, blow):
+    name = blow.name
+    cut = started(folder, cache, *words(name, every=1))
+    wait(lambda: (folder / f"{name}.npz").exists(), cut)
     cut.send_signal(blow)
+    cut.communicate(timeout=60)
+    assert cut.returncode == 128 + blow
+    kept = checkpoint.header(folder / f"{name}.npz")
+    assert kept["count"] == lines(folder / f"{name}.jsonl") < ROWS
+    assert finished(folder, cache, *words(name))[0] == 0
+    assert whole(folder, name)
+
+
+def test_killed_again_and_again_at_random(folder, cache):
+    """Three kills, each after some drawn number of further lines, wherever that finds the run."""
+    moments, killed = np.random.default_rng(1).integers(51, 700, 3).cumsum(), 0
+    for moment in moments:
+        cut = started(folder, cache, *words("killed"))
+        wait(lambda moment=moment: lines(folder / "killed.jsonl") >= moment, cut)
+        cut.kill()
+        cut.communicate()
+        killed += cut.returncode == -signal.SIGKILL
+    assert killed == 3
+    assert finished(folder, cache, *words("killed"))[0] == 0
+    assert whole(folder, "killed")
+
+
+DIES = """
+import itertools, os, signal
+from filterlearn.cli import main
+from filterlearn.streams import checkpoint
+calls = itertools.count(1)
+checkpoint.before_rename = lambda path: next(calls) == 3 and os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+
+
+def test_killed_between_write_and_rename(folder, cache):
+    """The third checkpoint is on the disk but not in its place: the second holds, and the output is cut back to it."""
+    assert finished(folder, cache, *words("torn"), code=DIES)[0] == -signal.SIGKILL
+    assert (folder / ".torn.npz.partial").exists()
+    assert checkpoint.header(folder / "torn.npz")["count"] == 100
+    assert lines(folder / "torn.jsonl") == 150
+    assert finished(folder, cache, *words("torn"))[0] == 0
+    assert whole(folder, "torn")
+    assert not (folder / ".torn.npz.partial").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_standard_input_and_output_and_both_formats_say_the_same(folder, cache, kind):
+    text = (folder / f"data.{kind}").read_text()
+    columns = ("--time", "t", "--value", "y", "--inputs", "u")
+    status, out, err = finished(folder, cache, "track", "model.py", "--data", "-", *columns, input=text)
+    assert (status, err) == (0, "")
+    assert hashlib.sha256(out.encode()).hexdigest() == digest(folder / "whole.jsonl")
+
+
+def test_a_signal_ends_a_stream_that_waits(folder, cache):
+    """120 rows come, then none: nothing is lost, and the rest is read when it is there."""
+    cut = started(folder, cache, *words("waits", data="-", every=120), stdin=subprocess.PIPE)
+    with open(folder / "data.csv") as file:
+        cut.stdin.writelines(line for _, line in zip(range(121), file, strict=False))
+    cut.stdin.flush()
+    wait(lambda: (folder / "waits.npz").exists(), cut)
+    cut.send_signal(signal.SIGINT)
+    assert cut.wait(timeout=20) == 128 + signal.SIGINT
     cut.communicate()
-    assert cut.returncode != 0
-    subprocess.run(command(tmp_path, "cut"), check=True, **quiet)
-    whole = (tmp_path / "whole.jsonl").read_bytes()
-    assert whole.count(b"\n") == 4000
-    assert (tmp_path / "cut.jsonl").read_bytes() == whole
+    assert lines(folder / "waits.jsonl") == 120
+    assert finished(folder, cache, *words("waits", data="-"), input=(folder / "data.csv").read_text())[0] == 0
+    assert whole(folder, "waits")
 
 
-def test_errors_are_one_line(tmp_path):
-    (tmp_path / "model.py").write_text(MODEL)
-    (tmp_path / "data.csv").write_text("t,y\n1,2\n")
-    wrong = [word if word != "y" else "nothing" for word in command(tmp_path, "x")]
-    done = subprocess.run(wrong, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert done.stderr.strip().splitlines()[-1].startswith("filterlearn: nothing: no such column")
+def test_a_reader_that_leaves_is_no_error(folder, cache):
+    cut = started(folder, cache, "track", "model.py", "--data", "data.csv", "--time", "t", "--value", "y", "--inputs", "u")
+    assert cut.stdout.readline().startswith('{"time": 0.0')
+    cut.stdout.close()
+    assert cut.stderr.read() == ""
+    assert cut.wait(timeout=60) == 1
+
+
+CHANGED = {
+    "other data": (
+        "other.csv",
+        lambda f: (f / "data.csv").read_text().replace("\n2999,", "\n2999.5,"),
+        "row 3000 is at 2999.5",
+    ),
+    "less data": ("less.csv", lambda f: "t,y,u\n0,1,0\n1,2,0\n", "2 rows, of which the checkpoint has seen 3000"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_checkpoint_of_other_data_is_refused(folder, cache, name):
+    data, text, said = CHANGED[name]
+    (folder / data).write_text(text(folder))
+    before = digest(folder / "whole.jsonl")
+    status, _, err = finished(folder, cache, *words("whole", data=data))
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("filterlearn: data: ")
+    assert said in err
+    assert digest(folder / "whole.jsonl") == before
+
+
+def test_an_output_that_was_cut_is_refused(folder, cache):
+    (folder / "cut.npz").write_bytes((folder / "whole.npz").read_bytes())
+    (folder / "cut.jsonl").write_text("{}\n")
+    status, _, err = finished(folder, cache, *words("cut"))
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("filterlearn: out: cut.jsonl has 3 bytes, the checkpoint knows of ")
+
+
+def test_datetimes_are_counted_in_the_unit(folder, cache):
+    """Hours: the same numbers as the times 0, 1, 2, and the datetimes in the output."""
+    (folder / "hours.csv").write_text("t,y,u\n" + "".join(f"2020-01-01T0{k}:00+00:00,{k},0.5\n" for k in range(3)))
+    (folder / "numbers.csv").write_text("t,y,u\n" + "".join(f"{k},{k},0.5\n" for k in range(3)))
+    rows = []
+    for name, more in (("hours", ("--unit", "h")), ("numbers", ())):
+        assert finished(folder, cache, *words(name, *more, data=f"{name}.csv"))[0] == 0
+        rows.append([json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()])
+    assert [row.pop("time") for row in rows[0]] == ["2020-01-01", "2020-01-01T01:00", "2020-01-01T02:00"]
+    assert [row.pop("time") for row in rows[1]] == [0.0, 1.0, 2.0]
+    assert rows[0] == rows[1]
+
+
+BAD = {
+    "no such column": ("model.py", "t,x,u\n1,2,0\n", (), "y: no such column; the file has ['t', 'x', 'u']"),
+    "not a number": ("model.py", "t,y,u\n1,2,0\n2,abc,0\n", (), "value: 'abc' is not a number, on line 3"),
+    "infinite": ("model.py", "t,y,u\n1,2,0\n2,inf,0\n", (), "value: finite numbers or NaN are needed, got [inf], in row 2"),
+    "zones": (
+        "model.py",
+        "t,y,u\n2020-01-01,2,0\n2020-01-02T00:00Z,1,0\n",
+        (),
+        "both have a time zone, or neither, in row 2",
+    ),
+    "noon": ("model.py", "t,y,u\nnoon,2,0\n", (), "'noon' is neither a number nor an ISO datetime"),
+    "a word in place of a time": ("model.py", "t,y,u\n1,2,0\nnoon,2,0\n", (), "time: a number is needed, got 'noon'"),
+    "no data": ("model.py", "", (), "data: no rows"),
+    "no file": ("model.py", None, (), "data: no file at bad.csv"),
+    "every": ("model.py", "t,y,u\n1,2,0\n", ("--every", "0"), "every: a whole number of at least 1 is needed, got 0"),
+    "unit": ("model.py", "t,y,u\n1,2,0\n", ("--unit", "year"), "year"),
+    "an unknown option": ("model.py", "t,y,u\n1,2,0\n", ("--speed", "9"), "--speed"),
+    "no model": ("absent.py", "t,y,u\n1,2,0\n", (), "model: no Python file at absent.py"),
+    "no algorithm": ("half.py", "t,y,u\n1,2,0\n", (), "model: half.py must define `algorithm`"),
+    "broken syntax": ("syntax.py", "t,y,u\n1,2,0\n", (), "model: syntax.py, line 2: '(' was never closed"),
+    "an error in the model": ("wrong.py", "t,y,u\n1,2,0\n", (), "model: wrong.py, line 2: NameError: name 'nothing' is not"),
+    "a wrong argument": ("size.py", "t,y,u\n1,2,0\n", (), "model: size.py, line 8: ValueError: size: a whole number"),
+    "an error in the step": ("late.py", "t,y,u\n1,2,0\n", (), "model: late.py, line 5: "),
+}
+
+
+@pytest.fixture(scope="module")
+def models(folder):
+    (folder / "half.py").write_text("problem = 1\n")
+    (folder / "syntax.py").write_text("\nproblem = (1\n")
+    (folder / "wrong.py").write_text("\nproblem = nothing\n")
+    (folder / "size.py").write_text(MODEL.replace("(50)", "(1)"))
+    (folder / "late.py").write_text(MODEL.replace("lambda t, u: u)", "lambda t, u: u.nothing)"))
+    return folder
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_errors_are_one_line(models, cache, name):
+    model, text, more, said = BAD[name]
+    (models / "bad.csv").unlink(missing_ok=True)
+    if text is not None:
+        (models / "bad.csv").write_text(text)
+    columns = ("--time", "t", "--value", "y", "--inputs", "u")
+    status, _, err = finished(models, cache, "track", model, "--data", "bad.csv", *columns, *more)
+    assert status == 1
+    assert err.count("\n") == 1
+    assert err.startswith("filterlearn: ")
+    assert said in err
+
+
+def test_a_damaged_checkpoint_is_refused_by_path(folder, cache):
+    (folder / "damaged.npz").write_bytes((folder / "whole.npz").read_bytes()[:-50])
+    status, _, err = finished(folder, cache, *words("damaged"))
+    assert status == 1
+    assert err.count("\n") == 1
+    assert err.startswith("filterlearn: path: damaged.npz is not a checkpoint of filterlearn, or is damaged")

@@ -1,0 +1,96 @@
+"""A report finds each fault that was put in, and none in what is sound."""
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+import filterlearn as fl
+from filterlearn.diagnostics.report import findings, page, tables
+from tests.cases import linear_model
+
+T = 2000
+
+
+@pytest.fixture(scope="module")
+def sound():
+    """A filter on data of its own model, and independent draws in four chains."""
+    model, times = linear_model(), np.arange(1.0, T + 1)
+    values = fl.simulate(model, times, key=jax.random.key(0))[1]
+    tree = fl.to_datatree(fl.run(fl.Kalman(), model, fl.Dataset(times, values)))
+    rng, dims = np.random.default_rng(0), ("chain", "draw", "a_dim_0")
+    draws = {"a": (dims, rng.normal(size=(4, 500, 2))), "b": (dims[:2], rng.normal(size=(4, 500)))}
+    tree["posterior"] = xr.DataTree(xr.Dataset(draws, {"chain": range(4), "draw": range(500)}))
+    tree["sample_stats"] = xr.DataTree(xr.Dataset({"diverging": (dims[:2], np.zeros((4, 500), bool))}))
+    tree["filter"].attrs |= {"steps": 2, "half_step_change": 0.9, "half_step_error": 0.0}
+    return tree
+
+
+def changed(tree, group, name, change):
+    """A copy in which one variable is another."""
+    copy = tree.copy(deep=True)
+    copy[group][name] = copy[group][name].copy(data=change(copy[group][name].values))
+    return copy
+
+
+def shifted(draws):
+    return draws + np.where(np.arange(4) == 0, 0.3, 0.0).reshape(4, *[1] * (draws.ndim - 1))
+
+
+def walking(draws):
+    return draws.cumsum(axis=1)
+
+
+def flagged(flags):
+    flags[7] = 1 + 2
+    return flags
+
+
+FAULTS = {
+    "a chain apart": (("posterior", "b", shifted), ("b", "R-hat 1.0")),
+    "a vector's chain apart": (("posterior", "a", shifted), ("a", "R-hat 1.0")),
+    "draws that wander": (("posterior", "b", walking), ("b", "bulk ESS")),
+    "stuck draws": (("posterior", "b", lambda draws: draws * np.nan), ("b", "bulk ESS nan")),
+    "divergences": (("sample_stats", "diverging", lambda d: d | (np.arange(500) < 3)), ("sampler", "12 divergences")),
+    "flags": (("filter", "flags", flagged), ("filter", "not finite: 1 times")),
+    "narrow predictions": (("filter", "pit", lambda p: np.where(p < 0.5, p**2, 1 - (1 - p) ** 2)), ("sensor 0", "PIT")),
+}
+
+
+def test_nothing_is_found_in_what_is_sound(sound):
+    assert findings(sound).rows == []
+    assert str(findings(sound)) == "Warnings: none"
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_is_found(sound, name):
+    change, (where, said) = FAULTS[name]
+    rows = findings(changed(sound, *change)).rows
+    assert any(row[0] == where and row[1].startswith(said) for row in rows)
+
+
+def test_a_coarse_step_and_a_single_chain_are_found(sound):
+    coarse = sound.copy(deep=True)
+    coarse["filter"].attrs["half_step_change"] = -1.1
+    assert [row[0] for row in findings(coarse).rows] == ["steps"]
+    coarse["filter"].attrs["half_step_error"] = 0.4  # not beyond three of them
+    assert findings(coarse).rows == []
+    single = sound.copy(deep=True)
+    single["posterior"] = single["posterior"].isel(chain=[0])
+    assert findings(single).rows[0][:2] == ("chains", "1")
+
+
+def test_the_gravest_comes_first(sound):
+    both = changed(changed(sound, "posterior", "b", shifted), "filter", "flags", flagged)
+    assert [row[0] for row in findings(both).rows] == ["filter", "filter", "b"]
+
+
+def test_missing_data_have_no_score():
+    data = fl.Dataset([1.0, 2.0, 3.0], [[0.1, 0.2], [np.nan, np.nan], [0.3, np.nan]])
+    tree = fl.to_datatree(fl.run(fl.Kalman(), linear_model(), data))
+    scores = tree["filter"]["log_evidence"].values
+    assert tables(tree)[-1].rows[0][1:] == pytest.approx((2, scores.sum(), scores[[0, 2]].mean()))
+
+
+def test_text_is_escaped(sound):
+    assert "<h1>&lt;b&gt;</h1>" in page(sound, "<b>")
