@@ -245,6 +245,7 @@ SQUARE_ROOTS = ("transform", "serial", "serial_tapered", "local", "rotated")  # 
 # name: (learner, what its squared error of the parameters may be over the exact posterior variance)
 LEARNERS = {
     "joint_extended": (lambda: fl.Joint(fl.ExtendedKalman()), 1 + 1e-9),
+    "joint_sigma_point": (lambda: fl.Joint(fl.SigmaPoint()), 1 + 1e-9),
     "joint_ensemble": (lambda: fl.Joint(fl.EnsembleKalman(100)), 1.15),
     "joint_particle": (lambda: fl.Joint(fl.ParticleFilter(1000)), 1.15),
     "nested_kalman": (lambda: fl.Nested(fl.Kalman(), 100, move=None), 1.15),

@@ -157,7 +157,7 @@ class Joint(AbstractLearner):
     def __check_init__(self):
         if isinstance(self.filter, Kalman) or not isinstance(self.filter, AbstractAlgorithm):
             name = type(self.filter).__name__
-            raise TypeError(f"filter: ExtendedKalman, EnsembleKalman or ParticleFilter is needed, got {name}")
+            raise TypeError(f"filter: ExtendedKalman, SigmaPoint, EnsembleKalman or ParticleFilter is needed, got {name}")
 
     def _wrap(self, problem, belief):
         return JointBelief(belief, belief.mean.shape[0] - problem.size)
