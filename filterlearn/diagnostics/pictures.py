@@ -10,11 +10,11 @@ _Z = 1.6449  # half the width of a central 90 % interval of a normal law, in sds
 _BINS = 20
 
 
-def _panels(count, title, *, across=1, height=1.8, shared="col"):
-    """(figure, axes of the first panels): one under the other, `across` side by side."""
+def _panels(count, title, *, across=1, height=1.8):
+    """(figure, axes of the first panels): one under the other on one horizontal axis, or `across` side by side."""
     shown = min(count, _MOST)
     figure = Figure(figsize=(10, 0.6 + height * shown), layout="constrained")
-    axes = figure.subplots(shown, across, sharex=shared, squeeze=False)
+    axes = figure.subplots(shown, across, sharex=across == 1, squeeze=False)
     for each in axes.flat:
         each.margins(x=0.01)
     figure.suptitle(title if shown == count else f"{title}: the first {shown} of {count}")
@@ -103,7 +103,7 @@ def pits(tree) -> Figure:
 def traces(tree) -> Figure:
     """Each sampled parameter: the draws of each chain in order, and their histogram."""
     draws = list(_entries(tree["posterior"].dataset))
-    figure, axes = _panels(len(draws), "Draws by chain", across=2, shared="none")
+    figure, axes = _panels(len(draws), "Draws by chain", across=2)
     for row, (name, chains) in zip(axes, draws, strict=False):
         for chain in chains:
             row[0].plot(chain, linewidth=0.5)
