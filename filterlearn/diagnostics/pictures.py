@@ -26,12 +26,12 @@ def _normal(axes, times, mean, variance, colour, label):
     band(axes, times, np.stack([mean - _Z * sd, mean, mean + _Z * sd], axis=1), colour, label=label)
 
 
-def _entries(dataset, prefix=""):
+def _entries(dataset):
     """(name, `(time or chain, level or draw)`) of each scalar entry of the variables of a dataset."""
     for name, array in dataset.data_vars.items():
         values = array.values.reshape(*array.shape[:2], -1)
         for i in range(values.shape[2]):
-            yield f"{name.removeprefix(prefix)}{f'[{i}]' if array.ndim > 2 else ''}", values[:, :, i]
+            yield f"{name.removeprefix('parameter_')}{f'[{i}]' if array.ndim > 2 else ''}", values[:, :, i]
 
 
 def states(tree) -> Figure:
@@ -60,7 +60,7 @@ def observations(tree) -> Figure:
 def parameter_bands(tree) -> Figure:
     """Each moving parameter's median with its 90 % band over time."""
     filtered = tree["filter"].dataset
-    bands = list(_entries(filtered[[name for name in filtered if name.startswith("parameter_")]], "parameter_"))
+    bands = list(_entries(filtered[[name for name in filtered if name.startswith("parameter_")]]))
     figure, axes = _panels(len(bands), "Parameters: median, 90 %")
     for each, (name, quantiles) in zip(axes[:, 0], bands, strict=False):
         band(each, filtered["time"].values, quantiles, "C2")
