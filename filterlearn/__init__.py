@@ -57,6 +57,8 @@ _HOME = {
     "analyses.finite_size": "FiniteSize",
     "analyses.rotated": "Rotated",
     "filters.particle": "ParticleFilter",
+    "smoothers.base": "Smoothed smooth",
+    "smoothers.rauch_tung_striebel": "RauchTungStriebel",
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",
     "diagnostics.log": "Report",

@@ -15,8 +15,8 @@ from filterlearn import datasets, rivals, volatility
 from filterlearn.diagnostics.plots import volatility_picture
 
 _LEVELS = (0.05, 0.5, 0.95)
-_OFFLINE = fl.ParticleFilter(256, fl.Ordered(fl.Systematic()))
-_METHOD = fl.ParticleMCMC(warmup=200, draws=250, chains=2, blocks=20)
+_OFFLINE = fl.ParticleFilter(128, fl.Ordered(fl.Systematic()))
+_METHOD = fl.ParticleMCMC(warmup=250, draws=350, chains=2, blocks=20)
 
 
 def _scored(belief, info):

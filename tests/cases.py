@@ -184,6 +184,13 @@ SAMPLING_FILTERS = {
 FILTERS = EXACT_FILTERS | SAMPLING_FILTERS
 
 
+SMOOTHERS = {  # each with its filter
+    "rauch_tung_striebel": lambda: (fl.RauchTungStriebel(fl.Kalman()), fl.Kalman()),
+    "rauch_tung_striebel_extended": lambda: (fl.RauchTungStriebel(fl.ExtendedKalman()), fl.ExtendedKalman()),
+    "rauch_tung_striebel_sigma_point": lambda: (fl.RauchTungStriebel(fl.SigmaPoint()), fl.SigmaPoint()),
+}
+
+
 def regression_family():
     """A6: y = u'theta + e, theta a random walk; no state to speak of."""
 

@@ -27,12 +27,26 @@ def joint_states(model, data):
     return mean, joint
 
 
-def dense_filter(model, data):
-    """(filtered means, filtered covariances, log evidence increments), by conditioning one joint Gaussian."""
-    prior, joint = joint_states(model, data)
+def joint_sensors(model, data):
+    """H, R and y less the offset, of all data together."""
     sensors = [model.observation.linear(t, inputs(data, k)) for k, t in enumerate(data.times)]
     h, r = (block_diag(*(np.asarray(each[part]) for each in sensors)) for part in (0, 2))
-    y = np.asarray(data.values).ravel() - np.concatenate([np.asarray(each[1]) for each in sensors])
+    return h, r, np.asarray(data.values).ravel() - np.concatenate([np.asarray(each[1]) for each in sensors])
+
+
+def dense_smoother(model, data):
+    """(means, covariances) of each state given all the data."""
+    (prior, joint), (h, r, y) = joint_states(model, data), joint_sensors(model, data)
+    use, n = np.flatnonzero(~np.isnan(y)), len(prior) // len(data)
+    gain = np.linalg.solve(h[use] @ joint @ h[use].T + r[np.ix_(use, use)], h[use] @ joint).T
+    mean, covariance = prior + gain @ (y[use] - h[use] @ prior), joint - gain @ h[use] @ joint
+    blocks = [covariance[k * n : (k + 1) * n, k * n : (k + 1) * n] for k in range(len(data))]
+    return mean.reshape(-1, n), np.array(blocks)
+
+
+def dense_filter(model, data):
+    """(filtered means, filtered covariances, log evidence increments), by conditioning one joint Gaussian."""
+    (prior, joint), (h, r, y) = joint_states(model, data), joint_sensors(model, data)
     n, m = len(prior) // len(data), data.values.shape[1]
     means, covariances, evidence = [], [], [0.0]
     for k in range(len(data)):
