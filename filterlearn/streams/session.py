@@ -11,6 +11,7 @@ import numpy as np
 
 from filterlearn import protocol
 from filterlearn.beliefs.joint import AbstractJointBelief
+from filterlearn.beliefs.particles import Particles, weighted_quantile
 from filterlearn.clock import datetimes, elapsed, floats, instant, zoned
 from filterlearn.data import Datum
 from filterlearn.diagnostics.log import Report
@@ -23,13 +24,22 @@ _REFUSED = protocol.NOT_FINITE | protocol.COVARIANCE_LOST
 
 
 def named_parameters(family, belief, key, draws: int = 1000) -> dict[str, dict[str, Any]]:
-    """Constrained summaries of a learner's parameters from draws of its belief."""
-    thetas = belief.parameters.sample(draws, key=key)
-    values = jax.vmap(family.constrain)(thetas)
-    return {
-        name: {"mean": v.mean(0), "sd": v.std(0), "quantiles": jnp.quantile(v, jnp.asarray(_LEVELS, v.dtype), axis=0)}
-        for name, v in values.items()
-    }
+    """Constrained summaries of a learner's parameters, by the weights of its particles, or from draws of its belief."""
+    parameters = belief.parameters
+    if isinstance(parameters, Particles):
+        thetas, weights = parameters.points, parameters.weights
+    else:
+        thetas = parameters.sample(draws, key=key)
+        weights = jnp.full(draws, 1.0 / draws, thetas.dtype)
+
+    def summary(values):
+        flat = values.reshape(values.shape[0], -1)
+        mean = weights @ flat
+        sd = jnp.sqrt(weights @ (flat - mean) ** 2)
+        parts = {"mean": mean, "sd": sd, "quantiles": weighted_quantile(flat, weights, _LEVELS)}
+        return {name: part.reshape(*part.shape[:-1], *values.shape[1:]) for name, part in parts.items()}
+
+    return {name: summary(values) for name, values in jax.vmap(family.constrain)(thetas).items()}
 
 
 @eqx.filter_jit
