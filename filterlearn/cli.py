@@ -159,18 +159,16 @@ def track(
     With a checkpoint, a run that Ctrl-C or a crash cut short goes on where it stopped, given the same data from their
     beginning: the output is the same, byte for byte, as without the interruption.
 
-    Parameters
-    ----------
-    model: Python file that defines `problem` and `algorithm`.
-    data: CSV or JSON Lines file, or -.
-    time: name of the time column: numbers, or ISO datetimes.
-    value: names of the value columns, separated by commas; empty and null are missing.
-    inputs: names of the input columns, separated by commas.
-    checkpoint: file to resume from and to save to.
-    out: JSON Lines file; standard output when absent.
-    every: rows between checkpoints.
-    seed: of the random numbers.
-    unit: that datetimes are counted in: s, m, h, D (unless given) or W.
+    :param model: Python file that defines `problem` and `algorithm`.
+    :param data: CSV or JSON Lines file, or -.
+    :param time: name of the time column: numbers, or ISO datetimes.
+    :param value: names of the value columns, separated by commas; empty and null are missing.
+    :param inputs: names of the input columns, separated by commas.
+    :param checkpoint: file to resume from and to save to.
+    :param out: JSON Lines file; standard output when absent.
+    :param every: rows between checkpoints.
+    :param seed: of the random numbers.
+    :param unit: that datetimes are counted in: s, m, h, D (unless given) or W.
     """
     _configure()
     from tqdm import tqdm
@@ -241,16 +239,14 @@ def fit(
     A `Joint` learner filters the parameters that move and samples the others; the filter inside any other learner is used
     alone, with every parameter static.
 
-    Parameters
-    ----------
-    model: Python file that defines `problem` (a ModelFamily) and `algorithm`; `method` if it wants one.
-    data: CSV or JSON Lines file.
-    time: name of the time column: numbers, or ISO datetimes.
-    value: names of the value columns, separated by commas; empty and null are missing.
-    inputs: names of the input columns, separated by commas.
-    out: netCDF file, which `report` reads.
-    seed: of the random numbers.
-    unit: that datetimes are counted in: s, m, h, D (unless given) or W.
+    :param model: Python file that defines `problem` (a ModelFamily) and `algorithm`; `method` if it wants one.
+    :param data: CSV or JSON Lines file.
+    :param time: name of the time column: numbers, or ISO datetimes.
+    :param value: names of the value columns, separated by commas; empty and null are missing.
+    :param inputs: names of the input columns, separated by commas.
+    :param out: netCDF file, which `report` reads.
+    :param seed: of the random numbers.
+    :param unit: that datetimes are counted in: s, m, h, D (unless given) or W.
     """
     _configure()
     import jax
@@ -276,10 +272,8 @@ def fit(
 def report(file: Path, *, out: Path | None = None):
     """Print warnings and tables, and write them with pictures as one HTML page.
 
-    Parameters
-    ----------
-    file: netCDF file of `fit` or `to_datatree`, or the JSON Lines of `track`.
-    out: HTML file; beside `file` when absent.
+    :param file: netCDF file of `fit` or `to_datatree`, or the JSON Lines of `track`.
+    :param out: HTML file; beside `file` when absent.
     """
     from filterlearn.diagnostics.report import page, tables
 
@@ -315,10 +309,8 @@ def _tree(file: Path):
 def demo(*, out: Path = Path("demo_output"), keys: int = 5):
     """Track the volatility of the S&P 500 with jumps, leverage and a moving level; then fit the last 1,000 days.
 
-    Parameters
-    ----------
-    out: folder for the beliefs, the checkpoint and the picture.
-    keys: how many random keys are scored.
+    :param out: folder for the beliefs, the checkpoint and the picture.
+    :param keys: how many random keys are scored.
     """
     from filterlearn.demo import main as run_demo
 

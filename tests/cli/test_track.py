@@ -252,3 +252,13 @@ def test_a_damaged_checkpoint_is_refused_by_path(folder, cache):
     assert status == 1
     assert err.count("\n") == 1
     assert err.startswith("filterlearn: path: damaged.npz is not a checkpoint of filterlearn, or is damaged")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("track", "rows between checkpoints"), ("fit", "which report reads"), ("report", "HTML file; beside")],
+)
+def test_help_tells_of_every_argument(folder, cache, command, said):
+    status, out, _ = finished(folder, cache, command, "--help")
+    assert status == 0
+    assert said in " ".join(out.replace("│", " ").split())
