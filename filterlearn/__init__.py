@@ -18,6 +18,7 @@ _HOME = {
     "models.transitions.euler_maruyama": "EulerMaruyama",
     "models.transitions.milstein": "Milstein",
     "models.transitions.runge_kutta": "RungeKutta",
+    "models.transitions.local_linear": "LocalLinear",
     "models.transitions.diffrax": "Diffrax",
     "models.transitions.linear_sde": "LinearSDE",
     "models.transitions.discrete": "Discrete LinearDiscrete",

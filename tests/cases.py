@@ -45,6 +45,8 @@ TRANSITIONS = {
     "runge_kutta_thinned_multivariate_jumps": lambda: fl.RungeKutta(
         jumping_sde(1.5, dist.MultivariateNormal(jnp.array([0.3, 0.0]), 0.1 * jnp.eye(2) + 0.05), bound=2.0), steps=3
     ),
+    "local_linear": lambda: fl.LocalLinear(linear_sde(), steps=3),
+    "local_linear_thinned_jumps": lambda: fl.LocalLinear(jumping_sde(bound=2.0), steps=2),
     "diffrax_euler": lambda: fl.Diffrax(fl.SDE(lambda t, x, u: -x, lambda t, x, u: 0.3 * x), diffrax.Euler(), steps=3),
     "diffrax_heun_thinned_jumps": lambda: fl.Diffrax(jumping_sde(bound=2.0), diffrax.Heun(), steps=3),
     "diffrax_shark": lambda: fl.Diffrax(linear_sde(), diffrax.ShARK(), steps=3),
@@ -65,6 +67,9 @@ TRANSITIONS = {
     "linear_discrete": lambda: fl.LinearDiscrete(0.9 * jnp.eye(2), 0.1 * jnp.eye(2), jnp.array([0.1, 0.0])),
     "since_last": lambda: fl.SinceLast(
         fl.EulerMaruyama(fl.SDE(lambda t, x, u: -x, jnp.array([0.5])), steps=3), lambda t, x, u: x
+    ),
+    "since_last_local_linear": lambda: fl.SinceLast(
+        fl.LocalLinear(fl.SDE(lambda t, x, u: -x, jnp.array([0.5])), steps=3), lambda t, x, u: x, lambda t, x, u: jnp.eye(1)
     ),
     "since_last_diffrax": lambda: fl.SinceLast(
         fl.Diffrax(fl.SDE(lambda t, x, u: -x, jnp.array([0.5])), diffrax.ShARK(), steps=3),

@@ -45,6 +45,7 @@ READING = {
     "euler_maruyama_thinned": lambda f: fl.EulerMaruyama(sde(f, jumps=jump(f, 4.0)), steps=3),
     "milstein": lambda f: fl.Milstein(sde(f, lambda t, x, u: f(t, u) * x), steps=3),
     "runge_kutta": lambda f: fl.RungeKutta(sde(f), steps=3),
+    "local_linear": lambda f: fl.LocalLinear(sde(f, lambda t, x, u: f(t, u) * NOISE), steps=3),
     "diffrax_euler": lambda f: fl.Diffrax(sde(f, lambda t, x, u: f(t, u) * NOISE, jump(f)), diffrax.Euler(), steps=3),
     "diffrax_heun": lambda f: fl.Diffrax(sde(f), diffrax.Heun(), steps=3),
     "linear_sde": lambda f: fl.LinearSDE(

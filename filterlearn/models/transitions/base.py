@@ -22,8 +22,6 @@ from filterlearn.models.jumps import (
 from filterlearn.models.sde import SDE
 from filterlearn.numerics.small import safe_sqrt
 
-_UNROLL = 4  # substeps in one turn of the loop: twice as fast as one, and still quick to compile
-
 
 def checked_steps(steps) -> int:
     """The number of substeps in a gap, at least one."""
@@ -79,6 +77,11 @@ class AbstractStepping(AbstractGaussianTransition):
         """The state after jumps of the core, of which there were `counts` of each kind."""
         return x + change
 
+    @property
+    def unroll(self) -> int:
+        """Substeps in one turn of the loop: four are twice as fast as one, and still quick to compile."""
+        return min(self.substeps, 4)
+
     def brownian(self, x, u):
         """The number of Brownian motions."""
         zero = jnp.zeros((), x.dtype)
@@ -119,7 +122,7 @@ class AbstractStepping(AbstractGaussianTransition):
                 new = self.jumped(new, *drawn)
             return (new, t + h), None
 
-        return jax.lax.scan(one, (x, t0), (normals, keys), unroll=min(self.substeps, _UNROLL))[0][0]
+        return jax.lax.scan(one, (x, t0), (normals, keys), unroll=self.unroll)[0][0]
 
     def _thinned(self, x, t0, gap, u, normals, keys):
         h, m, jumps = gap / self.substeps, self.width(x, u), self.sde.jumps
@@ -143,9 +146,9 @@ class AbstractStepping(AbstractGaussianTransition):
         index = jnp.arange(normals.shape[0], dtype=x.dtype)
         return jax.lax.scan(one, start, (index, normals, keys))[0][0]
 
-    def factor(self, x, t, h, u):
-        """The factor of the covariance of one substep without jumps; from the diffusion at its start, unless overridden."""
-        return safe_sqrt(h) * self.sde.noise_matrix(t, x, u)
+    def law(self, x, t, h, u):
+        """Mean and factor of one substep without jumps; unless overridden, with the diffusion at its start."""
+        return self.drifted(x, t, h, u), safe_sqrt(h) * self.sde.noise_matrix(t, x, u)
 
     def rates(self, x, t, u):
         """Drift, and a factor of the covariance per unit of time, the jumps by their first two moments."""
@@ -156,4 +159,5 @@ class AbstractStepping(AbstractGaussianTransition):
         """Mean and factor of the covariance of one substep, those of its jumps added."""
         h = t1 - t0
         extra, columns = jump_moments(self.sde.jumps, x, t0, h, u)
-        return self.drifted(x, t0, h, u) + extra, jnp.concatenate([self.factor(x, t0, h, u), *columns], axis=1)
+        mean, factor = self.law(x, t0, h, u)
+        return mean + extra, jnp.concatenate([factor, *columns], axis=1)

@@ -147,8 +147,9 @@ class Diffrax(AbstractStepping):
             return x + self.sde.drift(t, x, u) * h
         return self.diffuse(x, t, h, u, jnp.zeros(self.width(x, u), x.dtype))
 
-    def factor(self, x, t, h, u):
-        """The derivative of the step by its normals where the noise is additive; sqrt(h) g at the start otherwise."""
+    def law(self, x, t, h, u):
+        """The step's mean, and its derivative by its normals where the noise is additive; else sqrt(h) g at the start."""
         if callable(self.sde.diffusion):
-            return super().factor(x, t, h, u)
-        return jax.jacfwd(lambda z: self.diffuse(x, t, h, u, z))(jnp.zeros(self.width(x, u), x.dtype))
+            return super().law(x, t, h, u)
+        still = jnp.zeros(self.width(x, u), x.dtype)
+        return self.drifted(x, t, h, u), jax.jacfwd(lambda z: self.diffuse(x, t, h, u, z))(still)

@@ -63,6 +63,11 @@ class SinceLast(AbstractStepping):
         inside = self.transition.with_steps(steps)
         return SinceLast(inside, self.integrand, self.noise, size=self.size, counted=self.counted)
 
+    @property
+    def unroll(self) -> int:
+        """That of the scheme inside."""
+        return self.transition.unroll
+
     def width(self, x, u):
         """That of the scheme inside."""
         return self.transition.width(x[: -self.size], u)
