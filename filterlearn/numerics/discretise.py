@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from equinox.internal import unvmap_any
 from jaxtyping import Array, Float
 
 from filterlearn.numerics.small import product, symmetric
@@ -51,15 +52,15 @@ def linear_laws(a: Float[Array, "n n"], b: Float[Array, "n"], q: Float[Array, "n
     law = (matrix, small[:, None] * offset, small[:, None, None] * covariance)
 
     def double(law, k):
-        more = times > k
+        more = times > k  # asked of a whole batch at once: `vmap` would else turn `cond` into doing everything
 
         def doubled(old):
             new = jax.vmap(_doubled)(old)
             return tuple(jnp.where(jnp.expand_dims(more, range(1, o.ndim)), n, o) for n, o in zip(new, old, strict=True))
 
-        return jax.lax.cond(jnp.any(more), jax.checkpoint(doubled), lambda old: old, law), None
+        return jax.lax.cond(unvmap_any(more), jax.checkpoint(doubled), lambda old: old, law), None
 
     def all_doubled(law):
         return jax.lax.scan(double, law, jnp.arange(_DOUBLINGS, dtype=h.dtype))[0]
 
-    return jax.lax.cond(jnp.any(times > 0), all_doubled, lambda law: law, law)
+    return jax.lax.cond(unvmap_any(times > 0), all_doubled, lambda law: law, law)
