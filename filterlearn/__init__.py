@@ -8,7 +8,7 @@ _HOME = {
     "beliefs.gaussian": "Gaussian DiffuseGaussian",
     "beliefs.ensemble": "Ensemble",
     "beliefs.particles": "Particles",
-    "beliefs.joint": "JointBelief NestedBelief",
+    "beliefs.joint": "JointBelief NestedBelief TangentBelief",
     "models.base": "StateSpaceModel Initial Diffuse AbstractTransition AbstractGaussianTransition AbstractLinearTransition "
     "AbstractObservation AbstractGaussianObservation",
     "models.jumps": "CompoundPoisson",
@@ -62,6 +62,7 @@ _HOME = {
     "smoothers.rauch_tung_striebel": "RauchTungStriebel",
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",
+    "learners.recursive_ml": "RecursiveMaximumLikelihood natural_gradient",
     "diagnostics.log": "Report",
     "diagnostics.results": "to_datatree",
     "diagnostics.step_size": "check_step_size StepSizeReport",

@@ -167,6 +167,7 @@ BELIEFS = {
     "ensemble": lambda: fl.Ensemble(jnp.asarray(POINTS), NORMAL.time),
     "particles": lambda: fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
     "joint": lambda: fl.JointBelief(NORMAL, 2),
+    "tangent": lambda: fl.TangentBelief(NORMAL, NORMAL, jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), NORMAL), ()),
     "nested": lambda: fl.NestedBelief(
         fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
         jax.vmap(lambda m: eqx.tree_at(lambda b: b.mean, NORMAL, m))(jnp.asarray(POINTS)),
@@ -260,6 +261,8 @@ LEARNERS = {
     "joint_sigma_point": (lambda: fl.Joint(fl.SigmaPoint()), 1 + 1e-9),
     "joint_ensemble": (lambda: fl.Joint(fl.EnsembleKalman(100)), 1.15),
     "joint_particle": (lambda: fl.Joint(fl.ParticleFilter(1000)), 1.15),
+    "recursive_kalman": (lambda: fl.RecursiveMaximumLikelihood(fl.Kalman(), fl.natural_gradient()), 1.05),
+    "recursive_ensemble": (lambda: fl.RecursiveMaximumLikelihood(fl.EnsembleKalman(100), fl.natural_gradient()), 1.05),
     "nested_kalman": (lambda: fl.Nested(fl.Kalman(), 100, move=None), 1.15),
     "nested_extended": (lambda: fl.Nested(fl.ExtendedKalman(), 100, move=None), 1.15),
     "nested_ensemble": (lambda: fl.Nested(fl.EnsembleKalman(30), 100, move=None), 1.15),

@@ -115,3 +115,24 @@ class NestedBelief(AbstractJointBelief):
         inner = jax.tree.map(lambda leaf: leaf[index], self.inner)
         states = jax.vmap(lambda b, k: b.sample(1, key=k)[0])(inner, jax.random.split(second, n))
         return states, self.parameters.points[index]
+
+
+class TangentBelief(AbstractJointBelief):
+    """A point estimate of the parameters with its covariance, the belief about the state at that point, and the derivative of
+    that belief: the leaves of `tangent` are those of `state` with a row for each entry of theta before them. State and
+    parameters are drawn independently."""
+
+    parameters: Gaussian
+    state: AbstractBelief
+    tangent: Any
+    optimiser: Any
+
+    @property
+    def time(self) -> Any:
+        """Time of the belief."""
+        return self.state.time
+
+    def sample_both(self, n: int, *, key):
+        """Independent draws."""
+        first, second = jax.random.split(key)
+        return self.state.sample(n, key=first), self.parameters.sample(n, key=second)
