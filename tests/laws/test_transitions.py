@@ -41,6 +41,16 @@ def test_moments_of_one_substep_match_samples(name):
     assert (jnp.abs(spread.mean(0) - covariance) <= slack).all()
 
 
+@pytest.mark.parametrize("name", [name for name, make in TRANSITIONS.items() if hasattr(make(), "refined")])
+def test_refined_is_the_same_scheme_at_half_the_step(name):
+    """Twice the substeps, and nothing else has changed."""
+    transition = TRANSITIONS[name]()
+    fine = transition.refined()
+    assert fine.substeps == 2 * transition.substeps
+    assert jax.tree.structure(fine.with_steps(transition.substeps)) == jax.tree.structure(transition)
+    assert fine.noise_shape(X)[0] - transition.noise_shape(X)[0] == transition.substeps
+
+
 @pytest.mark.parametrize("name", COUNTING)
 def test_counts_since_the_last_datum_are_poisson(name):
     """2 jumps per unit time, started anew at each datum: the frequencies of a gap of 0.7 after one of 0.5."""
