@@ -2,10 +2,10 @@
 
 y = u'theta + e with u ~ N(0, I_3) known, e ~ N(0, 1), theta_0 ~ N(0, I), then a random walk of variance .01 per step and
 entry. 2,000 steps, the first 500 dropped. Score: the mean squared error of theta over the mean of tr P, the exact posterior
-variance on the inputs of the run; the mean over seeds 0 to 49 and its standard error. The memory of forgetting is tuned on
-seeds 1,000 to 1,009. Targets: 1.00 +- .05 for the exact filter, at most 1.5 for the others, at most 1.15 with the scale of
-motion learned. Recursive least squares with forgetting .90, a memory of -1 / log .90 = 9.5, reaches 1.02 (Ljung & Soderstrom
-1983, ISBN 9780262120951).
+variance on the inputs of the run; the mean over seeds 0 to 49 and its standard error. The memory of forgetting and the
+constant gain are tuned on seeds 1,000 to 1,009. Targets: 1.00 +- .05 for the exact filter, at most 1.5 for the others, at
+most 1.15 with the scale of motion learned. Recursive least squares with forgetting .90, a memory of -1 / log .90 = 9.5,
+reaches 1.02, least mean squares with gain .1 1.11 (Ljung & Soderstrom 1983, ISBN 9780262120951).
 
     python examples/moving_regression.py [results.jsonl]
 """
@@ -18,12 +18,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import optax
 
 import filterlearn as fl
 
 SEEDS, TUNING = tuple(range(50)), tuple(range(1000, 1010))
 STEPS, BURN, SCALE = 2000, 500, 0.1
-MEMORIES = (5.0, 7.0, 10.0, 14.0, 20.0)
+MEMORIES, GAINS = (5.0, 7.0, 10.0, 14.0, 20.0), (0.05, 0.07, 0.1, 0.14, 0.2)
 
 
 def regression(motion, sd=1.0):
@@ -62,6 +63,11 @@ def state(belief, info):
 EXACT = fl.Joint(fl.ExtendedKalman())  # the regression is linear in theta
 
 
+def climbing(gain):
+    """Plain stochastic gradients; on this regression least mean squares."""
+    return fl.RecursiveMaximumLikelihood(fl.Kalman(), optax.sgd(gain))
+
+
 @functools.cache
 def table():
     """{name: (learner, family, where theta is, what its score must be at most)}."""
@@ -71,6 +77,8 @@ def table():
         "Joint(EnsembleKalman(100))": (fl.Joint(fl.EnsembleKalman(100)), walk, parameters, 1.5),
         "Joint(ParticleFilter(1000))": (fl.Joint(fl.ParticleFilter(1000)), walk, parameters, 1.5),
         "Nested(Kalman(), 200)": (fl.Nested(fl.Kalman(), 200, move=None), walk, parameters, 1.5),
+        "natural gradient": (fl.RecursiveMaximumLikelihood(fl.Kalman(), fl.natural_gradient()), walk, parameters, 1.05),
+        "gradient, gain .07": (climbing(0.07), walk, parameters, 1.5),
         "Forgetting(10)": (EXACT, regression(fl.Forgetting(10.0), 100.0), parameters, 1.5),
         "scale learned, Nested(Kalman(), 100)": (fl.Nested(fl.Kalman(), 100), wandering(), state, 1.15),
     }
@@ -109,26 +117,32 @@ def ratio(rows, column=0):
 
 
 def tuned():
-    """The score of each memory on the tuning seeds."""
-    return {m: ratio(scores(EXACT, regression(fl.Forgetting(m), 100.0), parameters, TUNING))[0] for m in MEMORIES}
+    """The scores of each memory and of each gain on the tuning seeds."""
+    walk = table()["exact"][1]
+    tried = {f"memory {m:g}": (EXACT, regression(fl.Forgetting(m), 100.0)) for m in MEMORIES}
+    tried |= {f"gain {g:g}": (climbing(g), walk) for g in GAINS}
+    return {name: ratio(scores(*pair, parameters, TUNING))[0] for name, pair in tried.items()}
 
 
-def constant_against_static(seeds=SEEDS):
-    """{what happens: (mean squared error with motion, without)}: in the 200 steps after theta jumped by 3 in each entry, and
-    in the second half when it stays. Without motion the gain falls as 1 / t."""
-    walk, still, out = table()["exact"][1], regression(fl.Static()), {}
-    for name, jump, window in (("jump", 3.0, slice(1000, 1200)), ("still", 0.0, slice(1000, 2000))):
+def constant_against_falling(seeds=SEEDS):
+    """{what happens: {learner: (constant gain, gain falling as 1 / t)}}, mean squared errors in the 200 steps after theta
+    jumped by 3 in each entry, and in the second half when it stays. The exact filter's gain falls when it takes theta for
+    still."""
+    walk, still, falling = table()["exact"][1], regression(fl.Static()), climbing(lambda count: 1 / (10 + count))
+    pairs = {"exact": ((EXACT, walk), (EXACT, still)), "gradient": ((climbing(0.07), still), (falling, still))}
+    out = {}
+    for what, jump, window in (("jump", 3.0, slice(1000, 1200)), ("still", 0.0, slice(1000, 2000))):
         streams = [stream(seed, 0.0, jump) for seed in seeds]
-        out[name] = tuple(
-            np.mean([errors(EXACT, family, parameters, *each)[0][window].mean() for each in streams])
-            for family in (walk, still)
-        )
+        out[what] = {
+            name: tuple(np.mean([errors(*one, parameters, *each)[0][window].mean() for each in streams]) for one in pair)
+            for name, pair in pairs.items()
+        }
     return out
 
 
 def main(path="results/moving_regression.jsonl"):
     """Prints the tables and writes the score of each seed."""
-    print("tuning:", ", ".join(f"memory {m:g} {score:.3f}" for m, score in tuned().items()))
+    print("tuning:", ", ".join(f"{name} {score:.3f}" for name, score in tuned().items()))
     print(f"{'squared error / exact variance, 50 runs':40s} {'unlearned':>9s} {'ours':>7s} {'se':>6s} {'at most':>7s}")
     with open(path, "w") as file:
         for name, (learner, family, save, most) in table().items():
@@ -137,8 +151,11 @@ def main(path="results/moving_regression.jsonl"):
                 file.write(json.dumps({"name": name, "seed": seed, "error": error, "exact": exact}) + "\n")
             ours, se = ratio(rows)
             print(f"{name:40s} {ratio(rows, 2)[0]:9.1f} {ours:7.3f} {se:6.4f} {most:7.2f}", flush=True)
-    for name, (constant, static) in constant_against_static().items():
-        print(f"{name}: squared error {constant:.4f} with a constant motion, {static:.4f} with none")
+    for what, pairs in constant_against_falling().items():
+        for name, (constant, falling) in pairs.items():
+            print(
+                f"{what}, {name}: squared error {constant:.4f} with a constant gain, {falling:.4f} with one falling as 1 / t"
+            )
 
 
 if __name__ == "__main__":
