@@ -14,6 +14,7 @@ import functools
 import json
 import sys
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,6 +64,11 @@ def state(belief, info):
 EXACT = fl.Joint(fl.ExtendedKalman())  # the regression is linear in theta
 
 
+def walking(family, scale):
+    """The family with another scale of motion."""
+    return eqx.tree_at(lambda f: f.parameters["theta"].dynamics.scale, family, scale)
+
+
 def climbing(gain):
     """Plain stochastic gradients; on this regression least mean squares."""
     return fl.RecursiveMaximumLikelihood(fl.Kalman(), optax.sgd(gain))
@@ -80,6 +86,7 @@ def table():
         "natural gradient": (fl.RecursiveMaximumLikelihood(fl.Kalman(), fl.natural_gradient()), walk, parameters, 1.05),
         "gradient, gain .07": (climbing(0.07), walk, parameters, 1.5),
         "Forgetting(10)": (EXACT, regression(fl.Forgetting(10.0), 100.0), parameters, 1.5),
+        "scale learned, Bank": (fl.Bank(EXACT, walking, jnp.geomspace(0.02, 0.8, 6), 1e-3), walk, parameters, 1.05),
         "scale learned, Nested(Kalman(), 100)": (fl.Nested(fl.Kalman(), 100), wandering(), state, 1.15),
     }
 

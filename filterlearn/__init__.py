@@ -8,7 +8,7 @@ _HOME = {
     "beliefs.gaussian": "Gaussian DiffuseGaussian",
     "beliefs.ensemble": "Ensemble",
     "beliefs.particles": "Particles",
-    "beliefs.joint": "JointBelief NestedBelief TangentBelief",
+    "beliefs.joint": "BankBelief JointBelief NestedBelief TangentBelief",
     "models.base": "StateSpaceModel Initial Diffuse AbstractTransition AbstractGaussianTransition AbstractLinearTransition "
     "AbstractObservation AbstractGaussianObservation",
     "models.jumps": "CompoundPoisson",
@@ -60,6 +60,7 @@ _HOME = {
     "filters.particle": "ParticleFilter",
     "smoothers.base": "Smoothed smooth",
     "smoothers.rauch_tung_striebel": "RauchTungStriebel",
+    "learners.bank": "Bank",
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",
     "learners.recursive_ml": "RecursiveMaximumLikelihood natural_gradient",

@@ -168,6 +168,11 @@ BELIEFS = {
     "particles": lambda: fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
     "joint": lambda: fl.JointBelief(NORMAL, 2),
     "tangent": lambda: fl.TangentBelief(NORMAL, NORMAL, jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), NORMAL), ()),
+    "bank": lambda: fl.BankBelief(
+        jax.vmap(lambda m: fl.JointBelief(eqx.tree_at(lambda b: b.mean, NORMAL, m), 2))(NORMAL.mean + jnp.eye(3)),
+        jnp.log(jnp.array([0.2, 0.3, 0.5])),
+        NORMAL.time,
+    ),
     "nested": lambda: fl.NestedBelief(
         fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
         jax.vmap(lambda m: eqx.tree_at(lambda b: b.mean, NORMAL, m))(jnp.asarray(POINTS)),
@@ -255,6 +260,11 @@ ANALYSES = {
 SQUARE_ROOTS = ("transform", "serial", "serial_tapered", "local", "rotated")  # Kalman's mean and covariance, exactly
 
 
+def walking(family, scale):
+    """The family with another scale of motion of theta."""
+    return eqx.tree_at(lambda f: f.parameters["theta"].dynamics.scale, family, scale)
+
+
 # name: (learner, what its squared error of the parameters may be over the exact posterior variance)
 LEARNERS = {
     "joint_extended": (lambda: fl.Joint(fl.ExtendedKalman()), 1 + 1e-9),
@@ -263,6 +273,7 @@ LEARNERS = {
     "joint_particle": (lambda: fl.Joint(fl.ParticleFilter(1000)), 1.15),
     "recursive_kalman": (lambda: fl.RecursiveMaximumLikelihood(fl.Kalman(), fl.natural_gradient()), 1.05),
     "recursive_ensemble": (lambda: fl.RecursiveMaximumLikelihood(fl.EnsembleKalman(100), fl.natural_gradient()), 1.05),
+    "bank": (lambda: fl.Bank(fl.Joint(fl.ExtendedKalman()), walking, jnp.geomspace(0.05, 0.6, 5), 1e-3), 1.5),
     "nested_kalman": (lambda: fl.Nested(fl.Kalman(), 100, move=None), 1.15),
     "nested_extended": (lambda: fl.Nested(fl.ExtendedKalman(), 100, move=None), 1.15),
     "nested_ensemble": (lambda: fl.Nested(fl.EnsembleKalman(30), 100, move=None), 1.15),

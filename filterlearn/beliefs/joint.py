@@ -81,6 +81,23 @@ class JointBelief(AbstractJointBelief):
         return draws[:, : self.split], draws[:, self.split :]
 
 
+def pooled(members: AbstractBelief, log_weights, time) -> AbstractBelief:
+    """The mixture of M beliefs stacked on their first axis: pooled particles when they are samples, else the Gaussian with
+    the moments of the mixture. What a member of weight zero says does not count."""
+    weights = jnp.exp(log_weights)
+    if isinstance(members, Particles | Ensemble):
+        points = members.points if isinstance(members, Particles) else members.members
+        n = points.shape[1]
+        own = members.log_weights if isinstance(members, Particles) else jnp.full((1, n), -jnp.log(n), points.dtype)
+        return Particles(points.reshape(-1, points.shape[-1]), (log_weights[:, None] + own).reshape(-1), time)
+    means, covariances = jax.vmap(lambda b: (b.mean, b.covariance))(members)
+    between = weighted_covariance(means, weights)
+    within = weighted_mean(covariances.reshape(weights.shape[0], -1), weights).reshape(between.shape)
+    mixed = Gaussian(jnp.zeros_like(means[0]), jnp.zeros_like(between))
+    values = (weighted_mean(means, weights), within + between, time)
+    return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), mixed, values)
+
+
 class NestedBelief(AbstractJointBelief):
     """Parameter particles `(M, p)`, each with its own belief about the state (leading axis M). A particle of weight zero does
     not count, whatever became of its belief."""
@@ -92,21 +109,7 @@ class NestedBelief(AbstractJointBelief):
     @property
     def state(self) -> AbstractBelief:
         """The mixture of the inner beliefs: pooled particles when they are samples, else their Gaussian by moments."""
-        weights = self.parameters.weights
-        inner = self.inner
-        if isinstance(inner, Particles):
-            log_weights = (self.parameters.log_weights[:, None] + inner.log_weights).reshape(-1)
-            return Particles(inner.points.reshape(-1, inner.points.shape[-1]), log_weights, self.time)
-        if isinstance(inner, Ensemble):
-            n = inner.members.shape[1]
-            log_weights = jnp.repeat(self.parameters.log_weights - jnp.log(n), n)
-            return Particles(inner.members.reshape(-1, inner.members.shape[-1]), log_weights, self.time)
-        means, covariances = jax.vmap(lambda b: (b.mean, b.covariance))(inner)
-        spread = weighted_covariance(means, weights)
-        mixed = Gaussian(jnp.zeros_like(means[0]), jnp.zeros_like(spread))
-        within = weighted_mean(covariances.reshape(weights.shape[0], -1), weights).reshape(spread.shape)
-        values = (weighted_mean(means, weights), within + spread, self.time)
-        return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), mixed, values)
+        return pooled(self.inner, self.parameters.log_weights, self.time)
 
     def sample_both(self, n: int, *, key):
         """A parameter particle by weight, then a state from its own belief."""
@@ -136,3 +139,35 @@ class TangentBelief(AbstractJointBelief):
         """Independent draws."""
         first, second = jax.random.split(key)
         return self.state.sample(n, key=first), self.parameters.sample(n, key=second)
+
+
+class BankBelief(AbstractJointBelief):
+    """Several learners' beliefs, stacked on their first axis, and the logarithms of their weights `(K,)`. A member of weight
+    zero does not count, whatever became of its belief."""
+
+    members: AbstractJointBelief
+    log_weights: Float[Array, "K"]
+    time: Any
+
+    @property
+    def weights(self) -> Float[Array, "K"]:
+        """Normalised weights."""
+        return jnp.exp(self.log_weights)
+
+    @property
+    def parameters(self) -> AbstractBelief:
+        """The mixture of the members' parameters: pooled particles, or the Gaussian with its moments."""
+        return pooled(jax.vmap(lambda b: b.parameters)(self.members), self.log_weights, self.time)
+
+    @property
+    def state(self) -> AbstractBelief:
+        """The mixture of the members' states."""
+        return pooled(jax.vmap(lambda b: b.state)(self.members), self.log_weights, self.time)
+
+    def sample_both(self, n: int, *, key):
+        """Draws from a member by weight."""
+        first, second = jax.random.split(key)
+        index = drawn_by_weight(self.log_weights, n, first)
+        chosen = jax.tree.map(lambda leaf: leaf[index], self.members)
+        states, thetas = jax.vmap(lambda b, k: b.sample_both(1, key=k))(chosen, jax.random.split(second, n))
+        return states[:, 0], thetas[:, 0]

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import NestedBelief
-from filterlearn.beliefs.particles import Particles, mean_of_told, weighted_covariance
-from filterlearn.learners.base import AbstractLearner, forgotten
+from filterlearn.beliefs.particles import Particles, weighted_covariance
+from filterlearn.learners.base import AbstractLearner, forgotten, weighed
 from filterlearn.models.family import ModelFamily
-from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import semidefinite_factor, spread
-from filterlearn.protocol import COLLAPSED, AbstractAlgorithm, Info, needed, origin_of, strong
+from filterlearn.protocol import AbstractAlgorithm, needed, origin_of, strong
 from filterlearn.resamplers.systematic import Systematic
 
 
@@ -115,9 +114,7 @@ class Nested(AbstractLearner):
         inner, infos = jax.vmap(lambda th, b, k: self.filter.update(problem(th), b, datum, key=k))(
             thetas, belief.inner, jax.random.split(first, self.size)
         )
-        evidence = jnp.where(jnp.isfinite(infos.log_evidence), infos.log_evidence, -jnp.inf)
-        weights, total = normalise(prior + evidence)
-        size = effective_size(weights)
+        weights, info = weighed(prior, infos, datum.value)
         index = Systematic().ancestors(weights, key=second)
 
         def renewed():
@@ -125,18 +122,6 @@ class Nested(AbstractLearner):
             moved = thetas[index] if self.move is None else self.move.move(thetas, weights, index, problem.sd, key=third)
             return moved.astype(thetas.dtype), jnp.full_like(weights, -jnp.log(self.size)), kept
 
-        new = jax.lax.cond(size < self.threshold * self.size, renewed, lambda: (thetas, weights, inner))
-        seen = observed(datum.value).any()
-        info = _mixed(infos, jnp.exp(prior), jnp.exp(weights), jnp.where(seen, total, 0.0), size)
-        thetas, weights, inner = choose(seen, new, (thetas, prior, belief.inner))
+        new = jax.lax.cond(info.ess < self.threshold * self.size, renewed, lambda: (thetas, weights, inner))
+        thetas, weights, inner = choose(observed(datum.value).any(), new, (thetas, prior, belief.inner))
         return NestedBelief(Particles(thetas, weights, belief.time), inner, belief.time), info
-
-
-def _mixed(infos, prior, weights, evidence, size):
-    """Info of the mixture over the parameters: predictions of those that make one, flags of those that still weigh."""
-    means, variances = infos.predicted
-    mean = mean_of_told(means, prior)
-    variance = mean_of_told(variances + (means - mean) ** 2, prior)
-    raised = jax.lax.reduce_or(jnp.where(weights > 0, infos.flags, 0), axes=(0,))
-    flags = raised | COLLAPSED * ~jnp.isfinite(evidence)
-    return Info(evidence, (mean, variance), mean_of_told(infos.pit, prior), size, flags.astype(jnp.int32))

@@ -26,18 +26,21 @@ def test_draws_have_the_moments_and_quantiles(name):
     assert (abs(below - levels[:, None]) < 5 * np.sqrt(0.25 / DRAWS) + 2 / 501).all()
 
 
-@pytest.mark.parametrize("name", ["joint", "nested", "tangent"])
+@pytest.mark.parametrize("name", ["joint", "nested", "tangent", "bank"])
 def test_joint_draws_keep_state_and_parameters_together(name):
     belief = BELIEFS[name]()
     states, thetas = belief.sample_both(DRAWS, key=jax.random.key(1))
     for draws, part in ((states, belief.state), (thetas, belief.parameters)):
         assert (abs(draws.mean(0) - part.mean) < 5 * draws.std(0) / np.sqrt(DRAWS)).all()
     # joint: the off-diagonal block; nested: each state is drawn about its own parameter, so theirs is that of the points;
-    # tangent: none
+    # tangent: none; bank: the joint block of each member, and what their means share
     cross = {
         "joint": lambda: belief.stacked.covariance[:2, 2:],
         "nested": lambda: belief.parameters.covariance,
         "tangent": lambda: jnp.zeros((3, 3)),
+        "bank": lambda: (
+            belief.members.stacked.covariance[0] + jnp.cov(belief.members.stacked.mean.T, aweights=belief.weights, ddof=0)
+        )[:2, 2:],
     }[name]()
     products = (states - states.mean(0))[:, :, None] * (thetas - thetas.mean(0))[:, None, :]
     assert (abs(products.mean(0) - cross) < 5 * products.std(0) / np.sqrt(DRAWS)).all()

@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 import pytest
 
 import filterlearn as fl
-from tests.cases import HIDDEN_NOISE, LEARNERS, hidden_family, hidden_model, regression_family
+from tests.cases import HIDDEN_NOISE, LEARNERS, hidden_family, hidden_model, regression_family, walking
 from tests.oracles.dense import dense_filter
 
 KEY = jax.random.key(0)
@@ -170,11 +170,6 @@ def test_vmap_over_keys_equals_the_loop(name):
     together = eqx.filter_vmap(lambda key: filtered(name, data, key))(keys)
     for part, each in zip(together, zip(*loop, strict=True), strict=True):
         np.testing.assert_allclose(part, jnp.stack(each), rtol=1e-9, atol=1e-9)
-
-
-def walking(family, scale):
-    """The family with another scale of motion."""
-    return eqx.tree_at(lambda f: f.parameters["theta"].dynamics.scale, family, scale)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
