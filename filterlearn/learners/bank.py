@@ -83,6 +83,6 @@ class Bank(AbstractLearner):
     def _spread(self, weights):
         """(1 - share) w + share / K over the members that weigh."""
         alive = weights > -jnp.inf
-        part = jnp.log(jnp.asarray(self.share, weights.dtype)) - jnp.log(jnp.sum(alive))
+        part = jnp.log(jnp.asarray(self.share, weights.dtype)) - jnp.log(jnp.sum(alive, dtype=weights.dtype))
         kept = jnp.log1p(-jnp.asarray(self.share, weights.dtype)) + weights
         return jnp.where(alive, jnp.logaddexp(kept, part), -jnp.inf)
