@@ -48,6 +48,7 @@ _HOME = {
     "filters.kalman": "Kalman",
     "filters.extended_kalman": "ExtendedKalman",
     "filters.sigma_point": "SigmaPoint",
+    "filters.variational": "VariationalFilter",
     "filters.ensemble_kalman": "EnsembleKalman",
     "analyses.base": "AbstractAnalysis Innovation Taper",
     "analyses.local": "Local",

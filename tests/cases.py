@@ -183,9 +183,12 @@ BELIEFS = {
 EXACT_FILTERS = {  # on a linear-Gaussian model
     "kalman": fl.Kalman,
     "extended_kalman": fl.ExtendedKalman,
+    "cubature": fl.SigmaPoint,
+    "variational": lambda: fl.VariationalFilter(fl.SigmaPoint(), fl.Cubature(), 2),
+}
+EXACT_SETTINGS = {  # of the same filters: held to the exact answers only
     "iterated_extended_kalman": lambda: fl.ExtendedKalman(3),
     "unscented": lambda: fl.SigmaPoint(fl.Unscented(1.0, 2.0, 0.5)),
-    "cubature": fl.SigmaPoint,
     "posterior_linearisation": lambda: fl.SigmaPoint(iterations=3),
 }
 SAMPLING_FILTERS = {

@@ -13,15 +13,16 @@ _DOUBLINGS = 30
 
 def _series(a, b, q):
     """Coefficients `(terms, .)` of the Taylor series in the gap of exp(A h), of b's integral / h and of Q's / h."""
-    power, drive, spread = jnp.eye(a.shape[0], dtype=a.dtype), b[:, None], q
-    out = [(power, drive[:, 0], spread)]
-    for k in range(1, _TERMS):
-        power = product(a, power) / k
-        drive = product(a, drive) / (k + 1)
+
+    def next_term(term, k):
+        power, drive, spread = term
         left = product(a, spread)
-        spread = (left + left.T) / (k + 1)
-        out.append((power, drive[:, 0], spread))
-    return tuple(jnp.stack(terms) for terms in zip(*out, strict=True))
+        new = product(a, power) / k, product(a, drive[:, None])[:, 0] / (k + 1), (left + left.T) / (k + 1)
+        return new, new
+
+    first = (jnp.eye(a.shape[0], dtype=a.dtype), b, q)
+    later = jax.lax.scan(next_term, first, jnp.arange(1, _TERMS, dtype=a.dtype))[1]  # unrolled, it compiles ten times as long
+    return jax.tree.map(lambda one, rest: jnp.concatenate([one[None], rest]), first, later)
 
 
 def _doubled(law):
@@ -44,11 +45,8 @@ def linear_laws(a: Float[Array, "n n"], b: Float[Array, "n"], q: Float[Array, "n
     ratio = 2 * rate * jax.lax.stop_gradient(h)
     times = jnp.where(ratio > 1, jnp.ceil(jnp.log2(jnp.where(ratio > 1, ratio, 1.0))), 0.0)
     small = jnp.where(times > _DOUBLINGS, jnp.nan, h * jnp.exp2(-times))
-    powers = [jnp.ones_like(h)]
-    for _ in range(1, _TERMS):
-        powers.append(powers[-1] * small * rate)
-    terms = jnp.stack(powers, axis=1)
-    matrix, offset, covariance = (jnp.tensordot(terms, c, 1, precision="highest") for c in _series(a / rate, b, q))
+    powers = jax.lax.scan(lambda power, _: (power * small * rate, power), jnp.ones_like(h), length=_TERMS)[1].T
+    matrix, offset, covariance = (jnp.tensordot(powers, c, 1, precision="highest") for c in _series(a / rate, b, q))
     law = (matrix, small[:, None] * offset, small[:, None, None] * covariance)
 
     def double(law, k):

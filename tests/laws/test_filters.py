@@ -12,7 +12,16 @@ import pytest
 
 import filterlearn as fl
 from filterlearn.resamplers.base import AbstractIndexResampler
-from tests.cases import EXACT_FILTERS, FILTERS, LINEAR_PROBLEMS, RESAMPLERS, SAMPLING_FILTERS, linear_data, linear_model
+from tests.cases import (
+    EXACT_FILTERS,
+    EXACT_SETTINGS,
+    FILTERS,
+    LINEAR_PROBLEMS,
+    RESAMPLERS,
+    SAMPLING_FILTERS,
+    linear_data,
+    linear_model,
+)
 from tests.oracles.dense import dense_filter
 
 KEY = jax.random.key(0)
@@ -36,10 +45,10 @@ def linear(problem, length):
 
 
 @pytest.mark.parametrize("problem", LINEAR_PROBLEMS)
-@pytest.mark.parametrize("name", EXACT_FILTERS)
+@pytest.mark.parametrize("name", EXACT_FILTERS | EXACT_SETTINGS)
 def test_equals_the_dense_gaussian(name, problem):
     model, data, (mean, covariance, evidence) = linear(problem, 150)
-    out = fl.run(FILTERS[name](), model, data)
+    out = fl.run((EXACT_FILTERS | EXACT_SETTINGS)[name](), model, data)
     np.testing.assert_allclose(out.mean, mean, atol=1e-9)
     np.testing.assert_allclose(out.covariance, covariance, atol=1e-9)
     np.testing.assert_allclose(out.log_evidence, evidence, atol=1e-9)
