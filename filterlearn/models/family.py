@@ -17,7 +17,7 @@ from numpyro.distributions.transforms import biject_to
 from filterlearn.models.base import StateSpaceModel
 from filterlearn.models.parameter_dynamics.base import AbstractDynamics
 from filterlearn.models.parameter_dynamics.static import Static
-from filterlearn.numerics.leaves import is_array, replaced, selected
+from filterlearn.numerics.leaves import divided, joined, replaced, selected
 from filterlearn.numerics.small import as_matrix
 
 _STILL = Static()
@@ -51,14 +51,10 @@ class _Build(eqx.Module):
     rest: tuple = eqx.field(static=True)
 
     def __init__(self, function):
-        leaves, form = jax.tree.flatten(function)
-        self.arrays = [leaf if is_array(leaf) else None for leaf in leaves]
-        self.rest = (form, tuple(None if is_array(leaf) else leaf for leaf in leaves))
+        self.arrays, self.rest = divided(function)
 
     def __call__(self, values):
-        form, fixed = self.rest
-        leaves = [f if a is None else a for a, f in zip(self.arrays, fixed, strict=True)]
-        return jax.tree.unflatten(form, leaves)(values)
+        return joined(self.arrays, self.rest)(values)
 
 
 class _WithNetwork(eqx.Module):

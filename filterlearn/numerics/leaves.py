@@ -12,6 +12,21 @@ def is_array(leaf) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray)
 
 
+def divided(tree) -> tuple[list, tuple]:
+    """(the array leaves, None for the others; the rest, which hashes where its leaves do)."""
+    leaves, form = jax.tree.flatten(tree)
+    return [leaf if is_array(leaf) else None for leaf in leaves], (
+        form,
+        tuple(None if is_array(each) else each for each in leaves),
+    )
+
+
+def joined(arrays: list, rest: tuple):
+    """The tree that was divided."""
+    form, others = rest
+    return jax.tree.unflatten(form, [other if leaf is None else leaf for leaf, other in zip(arrays, others, strict=True)])
+
+
 def _name(path) -> str:
     return jax.tree_util.keystr(path).lstrip(".")
 

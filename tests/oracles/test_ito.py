@@ -132,7 +132,7 @@ def refusal(ahead):
     return ""
 
 
-@pytest.mark.parametrize("name", ITO)
+@pytest.mark.parametrize("name", [*PLAIN, "discrete", "since_last_euler_maruyama"])
 @pytest.mark.parametrize("kind", FILTERS)
 def test_predictions(kind, name):
     """A cloud has the law of its scheme. A Gaussian belief has mean 1; the first-order filter has the variance .64 of the
