@@ -1,18 +1,12 @@
 """Tests run in float64; single precision is asked for where it is meant."""
 
-import itertools
-
 import jax
-import pytest
 
 jax.config.update("jax_enable_x64", True)
 
-_COUNT = itertools.count(1)
-_KEPT = 25  # tests whose compiled functions are kept: each holds maps of memory, of which a process may have 65,530
 
-
-@pytest.fixture(autouse=True)
-def _compiled_functions_are_let_go():
-    yield
-    if next(_COUNT) % _KEPT == 0:
+def pytest_runtest_teardown(item, nextitem):
+    """What a module compiled is let go after its last test: every function holds maps of memory, of which a process
+    may have 65,530, and the compiler aborts beyond."""
+    if nextitem is None or nextitem.path != item.path:
         jax.clear_caches()
