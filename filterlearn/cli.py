@@ -1,9 +1,7 @@
 """The command line: track a stream, fit a series, report on either, run the demo."""
 
-import collections
 import contextlib
 import importlib.util
-import itertools
 import os
 import signal
 import sys
@@ -81,65 +79,6 @@ def _names(columns: str | None) -> list[str] | None:
     return columns.split(",") if columns else None
 
 
-class _Stop:
-    """Ctrl-C and SIGTERM end a stream: at once while it waits for a row, else after the row in hand."""
-
-    def __init__(self):
-        self.number, self._waiting = 0, False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._asked)
-
-    def _asked(self, number, _):
-        self.number = number
-        if self._waiting:
-            raise KeyboardInterrupt
-
-    def until(self, rows):
-        """The rows, until it is asked to stop."""
-        while not self.number:
-            try:
-                self._waiting = True
-                row = next(rows)
-            except (StopIteration, KeyboardInterrupt):
-                return
-            finally:
-                self._waiting = False
-            yield row
-
-
-def _session(loaded, rows, checkpoint: Path | None, seed: int, unit):
-    """(a new session or the one in the checkpoint, the offset of its output, the rows that it has not seen)."""
-    import jax
-
-    import filterlearn as fl
-
-    if checkpoint is not None and checkpoint.exists():
-        session = fl.Session.load(checkpoint, loaded.algorithm, loaded.problem)
-        if unit not in (None, session.unit):
-            raise ValueError(f"unit: {unit} was given, the checkpoint counts in {session.unit}; delete it to start anew")
-        return session, session.meta["offset"], _unseen(rows, session)
-    first = next(rows, None)
-    if first is None:
-        raise KeyboardInterrupt
-    origin = first[0] if isinstance(first[0], str) else None
-    session = fl.Session(loaded.algorithm, loaded.problem, key=jax.random.key(seed), origin=origin, unit=unit)
-    return session, 0, itertools.chain([first], rows)
-
-
-def _unseen(rows, session):
-    """The rows after those that the session has seen, which must be the same as then."""
-    seen = collections.deque(enumerate(itertools.islice(rows, session.count), 1), maxlen=1)
-    number, row = seen[-1] if seen else (0, (None,))
-    if number < session.count:
-        raise ValueError(
-            f"data: {number} rows, of which the checkpoint has seen {session.count}; give them from the beginning"
-        )
-    if row[0] != session.meta["stamp"]:
-        was, now = session.meta["stamp"], row[0]
-        raise ValueError(f"data: row {number} is at {now}, and was at {was} at the checkpoint; give them from the beginning")
-    return rows
-
-
 @app.command
 def track(
     model: Path,
@@ -173,44 +112,20 @@ def track(
     _configure()
     from tqdm import tqdm
 
+    from filterlearn.clock import whole
     from filterlearn.data import rows as table
+    from filterlearn.streams.follow import Stop, begun, stream
     from filterlearn.streams.lines import Lines
 
-    if every < 1:
-        raise ValueError(f"every: a whole number of at least 1 is needed, got {every}")
+    whole("every", every, 1)
     with _blaming(model), _opened(data) as source:
-        loaded, stop = _model(model), _Stop()
+        loaded, stop = _model(model), Stop()
         given = table(tqdm(source, unit=" lines", disable=None), time, _names(value), _names(inputs))
-        session, offset, rows = _session(loaded, stop.until(given), checkpoint, seed, unit)
+        session, offset, rows = begun(loaded, stop.until(given), checkpoint, seed, unit)
         with contextlib.closing(Lines(out, offset)) as sink:
-            _stream(session, rows, sink, checkpoint, every)
+            stream(session, rows, sink, checkpoint, every)
     if stop.number:
         raise SystemExit(128 + stop.number)
-
-
-def _stream(session, rows, sink, checkpoint: Path | None, every: int):
-    """Each row observed and written; the output, then the checkpoint that knows its length, every so often and at the end."""
-
-    def keep():
-        end = sink.sync()
-        if checkpoint is not None:
-            session.save(checkpoint, offset=end, stamp=stamp)
-
-    stamp = session.meta.get("stamp")
-    try:
-        for stamp, values, inputs in rows:
-            sink.write(_observed(session, stamp, values, inputs))
-            if session.count % every == 0:
-                keep()
-    finally:
-        keep()
-
-
-def _observed(session, stamp, values, inputs):
-    try:
-        return session.observe(stamp, values, inputs)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{error}, in row {session.count + 1} at {stamp}") from error
 
 
 def _fitted(algorithm, family):

@@ -24,6 +24,13 @@ def floats(name: str, given) -> np.ndarray:
     return array if array.dtype.kind == "f" else array.astype(float)
 
 
+def whole(name: str, given, least: int) -> int:
+    """`given`, or an error that names the argument unless it is a whole number of at least `least`."""
+    if not isinstance(given, int) or given < least:
+        raise ValueError(f"{name}: a whole number of at least {least} is needed, got {given!r}")
+    return given
+
+
 def instant(given) -> np.datetime64:
     """A datetime, or ISO text; one with a time zone is turned into UTC.
 

@@ -1,6 +1,8 @@
 """The main job on real data: S&P 500 volatility, online and offline."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import arviz as az
@@ -14,9 +16,10 @@ import filterlearn as fl
 from filterlearn import datasets, rivals, volatility
 from filterlearn.diagnostics.plots import volatility_picture
 
+_CORES = 2  # keys run side by side
 _LEVELS = (0.05, 0.5, 0.95)
 _OFFLINE = fl.ParticleFilter(128, fl.Ordered(fl.Systematic()))
-_METHOD = fl.ParticleMCMC(warmup=250, draws=350, chains=2, blocks=20)
+_METHOD = fl.ParticleMCMC(warmup=150, draws=250, chains=2, blocks=20)
 
 
 def _scored(belief, info):
@@ -42,22 +45,16 @@ def stream(data):
     for day, value in tqdm(zip(times, returns, strict=True), total=len(times), unit="day", disable=None, leave=False):
         report = session.observe(day, value)
         rows.append((*_scored(session.belief, report.info), *_bands(session.belief)))
-    columns = [np.asarray(jnp.stack(column)) for column in zip(*rows, strict=True)]
-    _say(0, columns[0], len(times) / (time.perf_counter() - start))
+    columns = [np.stack(column) for column in zip(*jax.device_get(rows), strict=True)]
+    rate = len(times) / (time.perf_counter() - start)
+    print(f"  {rate:,.0f} observations per second", flush=True)
     return session, *columns
-
-
-def _say(key, scores, rate):
-    print(f"  key {key}: log score {scores[rivals.START :].mean():.4f}, {rate:,.0f} observations per second", flush=True)
 
 
 def rerun(data, key: int):
     """The daily scores under another key, in one scan."""
-    start = time.perf_counter()
     run = fl.run(volatility.tracker(), volatility.family(), data, key=jax.random.key(key), save=_scored)
-    scores = np.asarray(run.saved[0])
-    _say(key, scores, len(data) / (time.perf_counter() - start))
-    return scores
+    return np.asarray(run.saved[0])
 
 
 def _table(scores, pit, ess, returns):
@@ -94,7 +91,8 @@ def main(out: Path, keys: int) -> None:
     print(f"S&P 500, {len(data):,} daily returns: 64 parameter particles x 128 states, {keys} keys, the first one streamed")
     session, score, pit, ess, band, level, jumped = stream(data)
     session.save(out / "checkpoint.npz")
-    scores = [score, *(rerun(data, key) for key in range(1, keys))]
+    with ThreadPoolExecutor(_CORES) as pool:
+        scores = [score, *pool.map(partial(rerun, data), range(1, keys))]
     _table(scores, pit, ess, returns)
     beliefs = {"log_evidence": score, "pit": pit, "ess": ess, "jump_probability": jumped}
     bands = {"volatility": band, "level": level}

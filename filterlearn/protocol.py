@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from filterlearn.beliefs.base import AbstractBelief
+from filterlearn.beliefs.base import AbstractBelief, AbstractSeries
 from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.data import Dataset, Datum
 from filterlearn.inputs import as_inputs, by_row
@@ -90,7 +90,7 @@ def step(algorithm, problem, belief, datum, *, key=None):
     return after, eqx.tree_at(lambda i: i.flags, info, info.flags + LATE * late)
 
 
-class Trajectory(eqx.Module):
+class Trajectory(AbstractSeries):
     """Beliefs and Info with time on the first axis, the last belief and the data."""
 
     saved: Any
@@ -99,18 +99,8 @@ class Trajectory(eqx.Module):
 
     @property
     def beliefs(self):
-        """The beliefs after each datum, stacked; `.mean` and `.covariance` take their moments one by one."""
+        """The beliefs after each datum, stacked."""
         return self.saved[0]
-
-    @property
-    def mean(self):
-        """Means of the beliefs, `(T, n)`."""
-        return jax.lax.map(lambda belief: belief.mean, self.beliefs)
-
-    @property
-    def covariance(self):
-        """Covariances of the beliefs, `(T, n, n)`."""
-        return jax.lax.map(lambda belief: belief.covariance, self.beliefs)
 
     @property
     def info(self) -> Info:

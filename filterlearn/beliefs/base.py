@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -30,6 +31,22 @@ class AbstractBelief(eqx.Module):
     def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"], factor: Float[Array, "k f"], *, key):
         """The belief about A x + b + L e, e ~ N(0, I). Raises TypeError where a belief has no such map."""
         raise TypeError(f"belief: a Gaussian, an Ensemble or Particles can be mapped, got {type(self).__name__}")
+
+
+class AbstractSeries(eqx.Module):
+    """Beliefs with time on their first axis, whose moments are taken one by one."""
+
+    beliefs: eqx.AbstractVar[Any]
+
+    @property
+    def mean(self) -> Float[Array, "T n"]:
+        """Means, `(T, n)`."""
+        return jax.lax.map(lambda belief: belief.mean, self.beliefs)
+
+    @property
+    def covariance(self) -> Float[Array, "T n n"]:
+        """Covariances, `(T, n, n)`."""
+        return jax.lax.map(lambda belief: belief.covariance, self.beliefs)
 
 
 def start_time(time, dtype):

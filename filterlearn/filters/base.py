@@ -3,10 +3,31 @@
 import jax
 import jax.numpy as jnp
 
+from filterlearn.models.base import AbstractGaussianObservation, AbstractGaussianTransition, Diffuse, starting_gaussian
 from filterlearn.numerics.densities import masked_normal
 from filterlearn.numerics.masking import masked_covariance
 from filterlearn.numerics.small import cholesky, lower_solve, product, symmetric, upper_solve
-from filterlearn.protocol import COVARIANCE_LOST, NOT_FINITE, Info
+from filterlearn.protocol import COVARIANCE_LOST, NOT_FINITE, Info, strong
+
+
+def gaussian_start(filter, problem):
+    """The initial law by its moments, for a filter that takes Gaussian substeps and Gaussian observations; TypeError for what
+    it cannot take."""
+    model, name = problem.resolve(), type(filter).__name__
+    if not isinstance(model.transition, AbstractGaussianTransition):
+        given = type(model.transition).__name__
+        raise TypeError(f"transition: {name} needs Gaussian substeps, got {given}; use ParticleFilter")
+    if not isinstance(model.observation, AbstractGaussianObservation):
+        given = type(model.observation).__name__
+        raise TypeError(f"observation: {name} needs a Gaussian one, got {given}; use ParticleFilter")
+    return proper_start(model.initial)
+
+
+def proper_start(initial):
+    """The initial law by its moments; TypeError for a diffuse one."""
+    if isinstance(initial, Diffuse):
+        raise TypeError("initial: a diffuse start needs Kalman; give a Gaussian")
+    return strong(starting_gaussian(initial))
 
 
 def predicted_info(evidence, error, mask, mean, variance, flags):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from filterlearn.analyses.base import AbstractAnalysis, centred, innovation
 from filterlearn.analyses.perturbed import Perturbed
 from filterlearn.beliefs.ensemble import Ensemble
+from filterlearn.clock import whole
 from filterlearn.filters.base import predicted_info
 from filterlearn.models.base import AbstractGaussianObservation, starting_sample
 from filterlearn.numerics.masking import filled, observed
@@ -27,8 +28,7 @@ class EnsembleKalman(AbstractAlgorithm):
     inflation: Any = 1.0
 
     def __check_init__(self):
-        if not isinstance(self.size, int) or self.size < 2:
-            raise ValueError(f"size: a whole number of at least 2 is needed, got {self.size!r}")
+        whole("size", self.size, 2)
         if not isinstance(self.analysis, AbstractAnalysis):
             raise TypeError(f"analysis: Perturbed(), Transform() or another is needed, got {type(self.analysis).__name__}")
 

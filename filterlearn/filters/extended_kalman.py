@@ -4,11 +4,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from filterlearn.filters.base import correct, gaussian_info
-from filterlearn.models.base import AbstractGaussianObservation, AbstractGaussianTransition, Diffuse, starting_gaussian
+from filterlearn.clock import whole
+from filterlearn.filters.base import correct, gaussian_info, gaussian_start
 from filterlearn.numerics.masking import choose, filled, observed
 from filterlearn.numerics.small import product, symmetric
-from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
+from filterlearn.protocol import AbstractAlgorithm, origin_of
 
 
 class ExtendedKalman(AbstractAlgorithm):
@@ -22,21 +22,11 @@ class ExtendedKalman(AbstractAlgorithm):
     iterations: int = eqx.field(static=True, default=1)
 
     def __check_init__(self):
-        if not isinstance(self.iterations, int) or self.iterations < 1:
-            raise ValueError(f"iterations: a whole number of at least 1 is needed, got {self.iterations!r}")
+        whole("iterations", self.iterations, 1)
 
     def init(self, problem, *, key=None):
         """The initial law, by its moments."""
-        model = problem.resolve()
-        if not isinstance(model.transition, AbstractGaussianTransition):
-            name = type(model.transition).__name__
-            raise TypeError(f"transition: ExtendedKalman needs Gaussian substeps, got {name}; use ParticleFilter")
-        if not isinstance(model.observation, AbstractGaussianObservation):
-            name = type(model.observation).__name__
-            raise TypeError(f"observation: ExtendedKalman needs a Gaussian one, got {name}; use ParticleFilter")
-        if isinstance(model.initial, Diffuse):
-            raise TypeError("initial: a diffuse start needs Kalman; give a Gaussian")
-        return strong(starting_gaussian(model.initial))
+        return gaussian_start(self, problem)
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """m' = mean(m), P' = F P F' + L L', substep by substep."""

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from filterlearn.beliefs.particles import Particles, mean_of_told
+from filterlearn.clock import whole
 from filterlearn.models.base import starting_sample
 from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.masking import choose, observed
@@ -26,8 +27,7 @@ class ParticleFilter(AbstractAlgorithm):
     resampler: AbstractResampler = Adaptive(Systematic())
 
     def __check_init__(self):
-        if not isinstance(self.size, int) or self.size < 2:
-            raise ValueError(f"size: a whole number of at least 2 is needed, got {self.size!r}")
+        whole("size", self.size, 2)
         if not isinstance(self.resampler, AbstractResampler):
             raise TypeError(f"resampler: a resampler is needed, got {self.resampler!r}")
 

@@ -4,12 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from filterlearn.filters.base import gaussian_info
-from filterlearn.models.base import AbstractGaussianObservation, AbstractGaussianTransition, Diffuse, starting_gaussian
+from filterlearn.clock import whole
+from filterlearn.filters.base import gaussian_info, gaussian_start
 from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.masking import choose, filled, observed
 from filterlearn.numerics.small import lower_solve, product, semidefinite_factor, symmetric, upper_solve
-from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
+from filterlearn.protocol import AbstractAlgorithm, origin_of
 from filterlearn.quadratures.base import AbstractQuadrature
 from filterlearn.quadratures.cubature import Cubature
 
@@ -21,7 +21,7 @@ class SigmaPoint(AbstractAlgorithm):
     SDEs are predicted by the moment equations dm = E[f] dt, dP = (E[f (x - m)'] + its transpose + E[G G']) dt, jumps by their
     intensity, mean and second moment inside f and G, with the Runge-Kutta steps of order 4 in the transition's substeps
     (Sarkka 2007, doi:10.1109/TAC.2007.904453): the Ito law's own moments, whatever the scheme, with state-dependent noise
-    averaged over the belief. Other Gaussian transitions by the moments of their step.
+    averaged over the belief. Other Gaussian transitions, and SDEs inside `Joint`, by the moments of their steps.
 
     `iterations` above 1 relinearises the observation, in the least squares sense, about the corrected belief, always from
     the predicted one (posterior linearisation; Garcia-Fernandez et al. 2015, doi:10.1109/TSP.2015.2454485). Exact for
@@ -35,21 +35,11 @@ class SigmaPoint(AbstractAlgorithm):
     def __check_init__(self):
         if not isinstance(self.rule, AbstractQuadrature):
             raise TypeError(f"rule: Unscented(), Cubature() or GaussHermite() is needed, got {type(self.rule).__name__}")
-        if not isinstance(self.iterations, int) or self.iterations < 1:
-            raise ValueError(f"iterations: a whole number of at least 1 is needed, got {self.iterations!r}")
+        whole("iterations", self.iterations, 1)
 
     def init(self, problem, *, key=None):
         """The initial law, by its moments."""
-        model = problem.resolve()
-        if not isinstance(model.transition, AbstractGaussianTransition):
-            name = type(model.transition).__name__
-            raise TypeError(f"transition: SigmaPoint needs Gaussian substeps, got {name}; use ParticleFilter")
-        if not isinstance(model.observation, AbstractGaussianObservation):
-            name = type(model.observation).__name__
-            raise TypeError(f"observation: SigmaPoint needs a Gaussian one, got {name}; use ParticleFilter")
-        if isinstance(model.initial, Diffuse):
-            raise TypeError("initial: a diffuse start needs Kalman; give a Gaussian")
-        return strong(starting_gaussian(model.initial))
+        return gaussian_start(self, problem)
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """The moments at the later time."""

@@ -6,7 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from filterlearn.models.base import Diffuse, StateSpaceModel, starting_gaussian
+from filterlearn.clock import whole
+from filterlearn.filters.base import proper_start
+from filterlearn.models.base import StateSpaceModel
 from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import cholesky, lower_solve, semidefinite_factor, symmetric, upper_solve
@@ -39,15 +41,12 @@ class VariationalFilter(AbstractAlgorithm):
     def __check_init__(self):
         if not isinstance(self.predictor, AbstractAlgorithm):
             raise TypeError(f"predictor: a Gaussian filter is needed, got {type(self.predictor).__name__}")
-        if not isinstance(self.iterations, int) or self.iterations < 1:
-            raise ValueError(f"iterations: a whole number of at least 1 is needed, got {self.iterations!r}")
+        whole("iterations", self.iterations, 1)
 
     def init(self, problem, *, key=None):
         """The predictor's start, whatever the observation."""
         model = problem.resolve()
-        if isinstance(model.initial, Diffuse):
-            raise TypeError("initial: a diffuse start needs Kalman; give a Gaussian")
-        mean = starting_gaussian(model.initial).mean
+        mean = proper_start(model.initial).mean
         seen = LinearGaussianObservation(jnp.zeros((1, mean.shape[0]), mean.dtype), jnp.eye(1, dtype=mean.dtype))
         return self.predictor.init(StateSpaceModel(model.initial, model.transition, seen), key=key)
 

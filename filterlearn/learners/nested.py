@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import NestedBelief
 from filterlearn.beliefs.particles import Particles, weighted_covariance
+from filterlearn.clock import whole
 from filterlearn.learners.base import AbstractLearner, forgotten, weighed
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.masking import choose, observed
@@ -73,8 +74,7 @@ class Nested(AbstractLearner):
     threshold: Any = 0.5
 
     def __check_init__(self):
-        if not isinstance(self.size, int) or self.size < 2:
-            raise ValueError(f"size: a whole number of at least 2 is needed, got {self.size!r}")
+        whole("size", self.size, 2)
         if not isinstance(self.filter, AbstractAlgorithm):
             raise TypeError(f"filter: an algorithm is needed, got {type(self.filter).__name__}")
 

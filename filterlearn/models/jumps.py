@@ -9,6 +9,7 @@ import numpyro.distributions as dist
 from jax.core import Tracer
 from jax.scipy.special import ndtr
 
+from filterlearn.clock import whole
 from filterlearn.models.base import timed
 from filterlearn.numerics.small import safe_sqrt, semidefinite_factor
 
@@ -44,8 +45,7 @@ class CompoundPoisson(eqx.Module):
     def __check_init__(self):
         if not isinstance(self.mark, dist.Distribution) and not callable(self.mark):
             raise TypeError(f"mark: a numpyro law or a function (t, x, u) is needed, got {type(self.mark).__name__}")
-        if not isinstance(self.most, int) or self.most < 1:
-            raise ValueError(f"most: a whole number of at least 1 is needed, got {self.most!r}")
+        whole("most", self.most, 1)
         if self.bound is None or isinstance(self.bound, Tracer):
             return
         if callable(self.bound) or not 0 < float(self.bound) < float("inf"):

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from filterlearn.clock import whole
 from filterlearn.posteriors.base import TRIES, AbstractMethod, levels
 from filterlearn.protocol import stream_keys
 
@@ -34,8 +35,7 @@ class ParticleMCMC(AbstractMethod):
     blocks: int = eqx.field(static=True, default=1)
 
     def __check_init__(self):
-        if not isinstance(self.blocks, int) or self.blocks < 1:
-            raise ValueError(f"blocks: a whole number of at least 1 is needed, got {self.blocks!r}")
+        whole("blocks", self.blocks, 1)
 
     def draw(self, target, start, scale, *, key):
         """Every chain in one compiled call."""

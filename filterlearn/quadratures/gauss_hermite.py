@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from filterlearn.clock import whole
 from filterlearn.quadratures.base import AbstractQuadrature
 
 _MOST = 10_000
@@ -16,8 +17,7 @@ class GaussHermite(AbstractQuadrature):
     order: int = eqx.field(static=True, default=3)
 
     def __check_init__(self):
-        if not isinstance(self.order, int) or self.order < 2:
-            raise ValueError(f"order: a whole number of at least 2 is needed, got {self.order!r}")
+        whole("order", self.order, 2)
 
     def points(self, n, dtype):
         """The grid of the roots of the Hermite polynomial, by products of their weights."""

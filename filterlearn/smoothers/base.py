@@ -4,27 +4,16 @@ import abc
 from typing import Any
 
 import equinox as eqx
-import jax
 
-from filterlearn.beliefs.base import AbstractBelief
+from filterlearn.beliefs.base import AbstractBelief, AbstractSeries
 from filterlearn.protocol import Trajectory
 
 
-class Smoothed(eqx.Module):
+class Smoothed(AbstractSeries):
     """Beliefs given all the data, with time on the first axis, and the data."""
 
     beliefs: Any
     data: Any
-
-    @property
-    def mean(self):
-        """Means, `(T, n)`."""
-        return jax.lax.map(lambda belief: belief.mean, self.beliefs)
-
-    @property
-    def covariance(self):
-        """Covariances, `(T, n, n)`."""
-        return jax.lax.map(lambda belief: belief.covariance, self.beliefs)
 
 
 class AbstractSmoother(eqx.Module):

@@ -23,13 +23,6 @@ from filterlearn.models.sde import SDE
 from filterlearn.numerics.small import safe_sqrt
 
 
-def checked_steps(steps) -> int:
-    """The number of substeps in a gap, at least one."""
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps: a whole number of at least 1 is needed, got {steps!r}")
-    return steps
-
-
 class AbstractOneStep(AbstractGaussianTransition):
     """A transition whose whole gap is one Gaussian step: mean + factor z."""
 

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import lineax
 
+from filterlearn.clock import whole
 from filterlearn.models.sde import SDE
-from filterlearn.models.transitions.base import AbstractStepping, checked_steps
+from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.small import safe_sqrt
 
 _SDE_SOLVERS = (diffrax.AbstractItoSolver, diffrax.AbstractStratonovichSolver)
@@ -108,7 +109,7 @@ class Diffrax(AbstractStepping):
     substeps: int = eqx.field(static=True)
 
     def __init__(self, sde, solver, *, steps):
-        self.sde, self.solver, self.substeps = sde, _fixed(solver, sde.diffusion), checked_steps(steps)
+        self.sde, self.solver, self.substeps = sde, _fixed(solver, sde.diffusion), whole("steps", steps, 1)
 
     def with_steps(self, steps):
         """The same solver with another number of substeps."""

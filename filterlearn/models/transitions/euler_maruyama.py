@@ -2,8 +2,9 @@
 
 import equinox as eqx
 
+from filterlearn.clock import whole
 from filterlearn.models.sde import SDE
-from filterlearn.models.transitions.base import AbstractStepping, checked_steps
+from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.small import safe_sqrt
 
 
@@ -15,7 +16,7 @@ class EulerMaruyama(AbstractStepping):
     substeps: int = eqx.field(static=True)
 
     def __init__(self, sde, *, steps):
-        self.sde, self.substeps = sde, checked_steps(steps)
+        self.sde, self.substeps = sde, whole("steps", steps, 1)
 
     def drifted(self, x, t, h, u):
         """x + f h."""

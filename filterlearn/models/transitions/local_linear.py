@@ -4,8 +4,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from filterlearn.clock import whole
 from filterlearn.models.sde import SDE
-from filterlearn.models.transitions.base import AbstractStepping, checked_steps
+from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.discretise import linear_laws
 from filterlearn.numerics.small import semidefinite_factor
 
@@ -29,7 +30,7 @@ class LocalLinear(AbstractStepping):
     substeps: int = eqx.field(static=True)
 
     def __init__(self, sde, *, steps):
-        self.sde, self.substeps = sde, checked_steps(steps)
+        self.sde, self.substeps = sde, whole("steps", steps, 1)
 
     @property
     def unroll(self) -> int:

@@ -4,8 +4,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from filterlearn.clock import whole
 from filterlearn.models.sde import SDE
-from filterlearn.models.transitions.base import AbstractStepping, checked_steps
+from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.small import safe_sqrt
 
 
@@ -17,7 +18,7 @@ class Milstein(AbstractStepping):
     substeps: int = eqx.field(static=True)
 
     def __init__(self, sde, *, steps):
-        self.sde, self.substeps = sde, checked_steps(steps)
+        self.sde, self.substeps = sde, whole("steps", steps, 1)
 
     def drifted(self, x, t, h, u):
         """x + f h."""

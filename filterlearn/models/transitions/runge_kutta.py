@@ -2,8 +2,9 @@
 
 import equinox as eqx
 
+from filterlearn.clock import whole
 from filterlearn.models.sde import SDE
-from filterlearn.models.transitions.base import AbstractStepping, checked_steps
+from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.small import safe_sqrt
 
 
@@ -18,7 +19,7 @@ class RungeKutta(AbstractStepping):
     def __init__(self, sde, *, steps):
         if callable(sde.diffusion):
             raise TypeError("diffusion: RungeKutta needs additive noise, a constant array; use EulerMaruyama or Milstein")
-        self.sde, self.substeps = sde, checked_steps(steps)
+        self.sde, self.substeps = sde, whole("steps", steps, 1)
 
     def drifted(self, x, t, h, u):
         """One Runge-Kutta step of the drift."""

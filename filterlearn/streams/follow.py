@@ -1,0 +1,90 @@
+"""Rows followed to their end or to a signal, and taken up again from a checkpoint."""
+
+import collections
+import itertools
+import signal
+from pathlib import Path
+
+import jax
+
+from filterlearn.streams.session import Session
+
+
+class Stop:
+    """Ctrl-C and SIGTERM end a stream: at once while it waits for a row, else after the row in hand."""
+
+    def __init__(self):
+        self.number, self._waiting = 0, False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._asked)
+
+    def _asked(self, number, _):
+        self.number = number
+        if self._waiting:
+            raise KeyboardInterrupt
+
+    def until(self, rows):
+        """The rows, until it is asked to stop."""
+        while not self.number:
+            try:
+                self._waiting = True
+                row = next(rows)
+            except (StopIteration, KeyboardInterrupt):
+                return
+            finally:
+                self._waiting = False
+            yield row
+
+
+def begun(loaded, rows, checkpoint: Path | None, seed: int, unit):
+    """(a new session or the one in the checkpoint, the offset of its output, the rows that it has not seen)."""
+    if checkpoint is not None and checkpoint.exists():
+        session = Session.load(checkpoint, loaded.algorithm, loaded.problem)
+        if unit not in (None, session.unit):
+            raise ValueError(f"unit: {unit} was given, the checkpoint counts in {session.unit}; delete it to start anew")
+        return session, session.meta["offset"], _unseen(rows, session)
+    first = next(rows, None)
+    if first is None:
+        raise KeyboardInterrupt
+    origin = first[0] if isinstance(first[0], str) else None
+    session = Session(loaded.algorithm, loaded.problem, key=jax.random.key(seed), origin=origin, unit=unit)
+    return session, 0, itertools.chain([first], rows)
+
+
+def _unseen(rows, session):
+    """The rows after those that the session has seen, which must be the same as then."""
+    seen = collections.deque(enumerate(itertools.islice(rows, session.count), 1), maxlen=1)
+    number, row = seen[-1] if seen else (0, (None,))
+    if number < session.count:
+        raise ValueError(
+            f"data: {number} rows, of which the checkpoint has seen {session.count}; give them from the beginning"
+        )
+    if row[0] != session.meta["stamp"]:
+        was, now = session.meta["stamp"], row[0]
+        raise ValueError(f"data: row {number} is at {now}, and was at {was} at the checkpoint; give them from the beginning")
+    return rows
+
+
+def stream(session, rows, sink, checkpoint: Path | None, every: int):
+    """Each row observed and written; the output, then the checkpoint that knows its length, every so often and at the end."""
+
+    def keep():
+        end = sink.sync()
+        if checkpoint is not None:
+            session.save(checkpoint, offset=end, stamp=stamp)
+
+    stamp = session.meta.get("stamp")
+    try:
+        for stamp, values, inputs in rows:
+            sink.write(_observed(session, stamp, values, inputs))
+            if session.count % every == 0:
+                keep()
+    finally:
+        keep()
+
+
+def _observed(session, stamp, values, inputs):
+    try:
+        return session.observe(stamp, values, inputs)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{error}, in row {session.count + 1} at {stamp}") from error
