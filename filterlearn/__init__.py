@@ -5,7 +5,7 @@ from importlib import import_module
 _HOME = {
     "inputs": "AbstractInputs Held Linear",
     "data": "Datum Dataset",
-    "beliefs.gaussian": "Gaussian DiffuseGaussian",
+    "beliefs.gaussian": "Gaussian SquareRootGaussian DiffuseGaussian",
     "beliefs.ensemble": "Ensemble",
     "beliefs.particles": "Particles",
     "beliefs.joint": "BankBelief JointBelief NestedBelief TangentBelief",
@@ -44,6 +44,9 @@ _HOME = {
     "quadratures.cubature": "Cubature",
     "quadratures.gauss_hermite": "GaussHermite",
     "quadratures.unscented": "Unscented",
+    "forms.base": "Corrected",
+    "forms.moment": "MomentForm",
+    "forms.square_root": "SquareRootForm",
     "protocol": "Info Trajectory Forecast step run forecast log_evidence",
     "filters.kalman": "Kalman",
     "filters.extended_kalman": "ExtendedKalman",

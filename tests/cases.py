@@ -100,6 +100,8 @@ QUADRATURES = {  # with the degree up to which each is exact
     "gauss_hermite": (lambda: fl.GaussHermite(4), 7),
 }
 
+FORMS = {"moment": fl.MomentForm, "square_root": fl.SquareRootForm}
+
 RESAMPLERS = {  # of copies, whose expected numbers are N w
     "multinomial": fl.Multinomial,
     "systematic": fl.Systematic,
@@ -163,6 +165,7 @@ NORMAL = fl.Gaussian([1.0, -1.0, 0.5], np.cov(POINTS.T), time=0.0)
 
 BELIEFS = {
     "gaussian": lambda: NORMAL,
+    "square_root": lambda: fl.SquareRootGaussian(NORMAL.mean, NORMAL.factor, NORMAL.time),
     "diffuse": lambda: fl.DiffuseGaussian(NORMAL.mean, NORMAL.covariance, jnp.zeros((3, 3)), NORMAL.time),
     "ensemble": lambda: fl.Ensemble(jnp.asarray(POINTS), NORMAL.time),
     "particles": lambda: fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
@@ -190,6 +193,9 @@ EXACT_SETTINGS = {  # of the same filters: held to the exact answers only
     "iterated_extended_kalman": lambda: fl.ExtendedKalman(3),
     "unscented": lambda: fl.SigmaPoint(fl.Unscented(1.0, 2.0, 0.5)),
     "posterior_linearisation": lambda: fl.SigmaPoint(iterations=3),
+    "kalman_square_root": lambda: fl.Kalman(fl.SquareRootForm()),
+    "iterated_square_root": lambda: fl.ExtendedKalman(2, fl.SquareRootForm()),
+    "sigma_point_square_root": lambda: fl.SigmaPoint(form=fl.SquareRootForm()),
 }
 SAMPLING_FILTERS = {
     "ensemble_kalman": lambda: fl.EnsembleKalman(500),
@@ -199,6 +205,10 @@ FILTERS = EXACT_FILTERS | SAMPLING_FILTERS
 
 
 SMOOTHERS = {  # each with its filter
+    "rauch_tung_striebel_square_root": lambda: (
+        fl.RauchTungStriebel(fl.Kalman(fl.SquareRootForm())),
+        fl.Kalman(fl.SquareRootForm()),
+    ),
     "rauch_tung_striebel": lambda: (fl.RauchTungStriebel(fl.Kalman()), fl.Kalman()),
     "rauch_tung_striebel_extended": lambda: (fl.RauchTungStriebel(fl.ExtendedKalman()), fl.ExtendedKalman()),
     "rauch_tung_striebel_sigma_point": lambda: (fl.RauchTungStriebel(fl.SigmaPoint()), fl.SigmaPoint()),

@@ -18,7 +18,19 @@ from tests import cases
 HOUSE = Path(fl.__file__).parent
 APPLICATIONS = ("volatility", "rivals", "demo", "cli")  # they use the public names, as a user would
 ORDER = (
-    *("numerics", "clock", "inputs", "data", "datasets", "beliefs", "models", "resamplers", "analyses", "quadratures"),
+    *(
+        "numerics",
+        "clock",
+        "inputs",
+        "data",
+        "datasets",
+        "beliefs",
+        "models",
+        "resamplers",
+        "analyses",
+        "quadratures",
+        "forms",
+    ),
     *("protocol", "filters", "smoothers", "learners", "diagnostics", "posteriors", "training", "streams"),
     *APPLICATIONS,
 )
@@ -42,11 +54,21 @@ FENCES = {
 # Folders whose files are alternatives to each other: each imports base.py and its parents, and takes siblings as fields.
 ALTERNATIVES = (
     *("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers"),
-    *("analyses", "quadratures", "filters", "smoothers", "learners"),
+    *("analyses", "quadratures", "forms", "filters", "smoothers", "learners"),
 )
 COMPOSITES = ("beliefs.joint",)  # made of the other beliefs
 # What computes an estimate or a law by a published method says whose it is.
-SOURCED = ("models.transitions", "resamplers", "analyses", "quadratures", "filters", "smoothers", "learners", "posteriors")
+SOURCED = (
+    "models.transitions",
+    "resamplers",
+    "analyses",
+    "quadratures",
+    "forms",
+    "filters",
+    "smoothers",
+    "learners",
+    "posteriors",
+)
 SOURCE = re.compile(r"doi:10\.\d{4,9}/\S+|arXiv:\d{4}\.\d{4,5}|ISBN \d{13}")
 
 
@@ -158,7 +180,8 @@ def registered():
 def test_every_implementation_is_registered():
     kinds = ("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers", "filters")
     assert {
-        c.__name__ for c in set(finished((*kinds, "analyses", "quadratures", "smoothers", "learners"))) - registered()
+        c.__name__
+        for c in set(finished((*kinds, "analyses", "quadratures", "forms", "smoothers", "learners"))) - registered()
     } == set()
 
 

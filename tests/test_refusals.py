@@ -66,6 +66,7 @@ WRONG = {
     "family as model": (lambda: fl.Kalman().init(regression_family()), "problem:"),
     "model as family": (lambda: fl.Joint(fl.ExtendedKalman()).init(linear_model()), "problem:"),
     "kalman inside joint": (lambda: fl.Joint(fl.Kalman()), "filter:"),
+    "form": (lambda: fl.Kalman("square root"), "form: MomentForm(), SquareRootForm() or None is needed, got str"),
     "no key": (lambda: fl.ParticleFilter(10).init(linear_model()), "key:"),
     "a bound of zero": (lambda: jumping(bound=0.0), "bound: a positive number"),
     "a bound below the intensity": (lambda: jumping(bound=0.5), "bound: at least the intensity 1.0"),

@@ -1,5 +1,6 @@
-"""A Gaussian belief, and one with exactly diffuse directions."""
+"""Gaussian beliefs, by covariance or by a factor of it, and one with exactly diffuse directions."""
 
+import abc
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +12,8 @@ from jaxtyping import Array, Float
 
 from filterlearn.beliefs.base import AbstractBelief, start_time
 from filterlearn.numerics.sampling import normals
-from filterlearn.numerics.small import semidefinite_factor, symmetric
+from filterlearn.numerics.small import product, semidefinite_factor, symmetric
+from filterlearn.numerics.square_root import triangular
 
 
 def _square(mean, covariance):
@@ -38,7 +40,35 @@ def check_semidefinite(name: str, matrix: np.ndarray) -> None:
         raise ValueError(f"{name}: not positive semidefinite, smallest eigenvalue {low:.3g}")
 
 
-class Gaussian(AbstractBelief):
+class AbstractGaussianBelief(AbstractBelief):
+    """N(mean, covariance), with a lower `factor` of the covariance."""
+
+    factor: eqx.AbstractVar[Any]
+
+    def sample(self, n: int, *, key) -> Float[Array, "k n"]:
+        """`n` independent draws."""
+        noise = normals(key, (n, self.mean.shape[0]), self.mean.dtype)
+        return self.mean + noise @ self.factor.T
+
+    def quantile(self, q) -> Float[Array, "*q n"]:
+        """mean + sd * Phi^-1(q)."""
+        z = jax.scipy.special.ndtri(jnp.asarray(q, self.mean.dtype))[..., None]
+        return self.mean + z * jnp.sqrt(jnp.diagonal(self.covariance))
+
+    @abc.abstractmethod
+    def with_moments(self, mean: Float[Array, "k"], covariance: Float[Array, "k k"]) -> "AbstractGaussianBelief":
+        """A belief of this kind at the same time."""
+
+    @abc.abstractmethod
+    def with_factor(self, mean: Float[Array, "k"], factor: Float[Array, "k f"]) -> "AbstractGaussianBelief":
+        """A belief of this kind at the same time, with the covariance F F'."""
+
+    @abc.abstractmethod
+    def marginal(self, part: slice) -> "AbstractGaussianBelief":
+        """The belief about some coordinates."""
+
+
+class Gaussian(AbstractGaussianBelief):
     """N(mean, covariance); zero and singular covariances are legal.
 
     A scalar covariance means that multiple of the identity. `time=None` starts at the first datum's time.
@@ -58,20 +88,64 @@ class Gaussian(AbstractBelief):
         self.covariance = _square(self.mean, covariance)
         self.time = start_time(time, self.mean.dtype)
 
-    def sample(self, n: int, *, key) -> Float[Array, "k n"]:
-        """`n` independent draws."""
-        noise = normals(key, (n, self.mean.shape[0]), self.mean.dtype)
-        return self.mean + noise @ semidefinite_factor(self.covariance).T
+    @classmethod
+    def of(cls, mean, covariance, time) -> "Gaussian":
+        """The same from arrays that a filter made: nothing is checked."""
+        blank = cls(jnp.zeros_like(mean), jnp.zeros_like(covariance))
+        return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), blank, (mean, covariance, time))
 
-    def quantile(self, q) -> Float[Array, "*q n"]:
-        """mean + sd * Phi^-1(q)."""
-        z = jax.scipy.special.ndtri(jnp.asarray(q, self.mean.dtype))[..., None]
-        return self.mean + z * jnp.sqrt(jnp.diagonal(self.covariance))
+    @property
+    def factor(self) -> Float[Array, "n n"]:
+        """The Cholesky factor, with zero columns where the covariance is singular."""
+        return semidefinite_factor(self.covariance)
+
+    def with_moments(self, mean, covariance):
+        """The moments given."""
+        return eqx.tree_at(lambda b: (b.mean, b.covariance), self, (mean, covariance))
+
+    def with_factor(self, mean, factor):
+        """The covariance F F'."""
+        return self.with_moments(mean, symmetric(product(factor, factor.T)))
+
+    def marginal(self, part):
+        """A block of the covariance."""
+        return self.with_moments(self.mean[part], self.covariance[part, part])
 
     def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"], factor: Float[Array, "k f"], *, key):
         """N(A mean + b, A covariance A' + L L')."""
-        moments = matrix @ self.mean + offset, symmetric(matrix @ self.covariance @ matrix.T + factor @ factor.T)
-        return eqx.tree_at(lambda b: (b.mean, b.covariance), self, moments)
+        return self.with_moments(
+            matrix @ self.mean + offset, symmetric(matrix @ self.covariance @ matrix.T + factor @ factor.T)
+        )
+
+
+class SquareRootGaussian(AbstractGaussianBelief):
+    """N(mean, L L') by its lower `factor` L `(n, n)`, which holds twice the digits of the covariance; zero columns are
+    legal."""
+
+    mean: Float[Array, "n"]
+    factor: Float[Array, "n n"]
+    time: Any
+
+    @property
+    def covariance(self) -> Float[Array, "n n"]:
+        """L L'."""
+        return product(self.factor, self.factor.T)
+
+    def with_moments(self, mean, covariance):
+        """The covariance factorised."""
+        return self.with_factor(mean, semidefinite_factor(covariance))
+
+    def with_factor(self, mean, factor):
+        """The factor made triangular."""
+        return SquareRootGaussian(mean, triangular(factor), self.time)
+
+    def marginal(self, part):
+        """Some rows of the factor."""
+        return self.with_factor(self.mean[part], self.factor[part])
+
+    def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"], factor: Float[Array, "k f"], *, key):
+        """N(A mean + b, A L L' A' + F F')."""
+        return self.with_factor(matrix @ self.mean + offset, jnp.concatenate([matrix @ self.factor, factor], axis=1))
 
 
 class DiffuseGaussian(AbstractBelief):

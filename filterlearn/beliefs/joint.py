@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.beliefs.ensemble import Ensemble
-from filterlearn.beliefs.gaussian import Gaussian
+from filterlearn.beliefs.gaussian import AbstractGaussianBelief, Gaussian
 from filterlearn.beliefs.particles import Particles, drawn_by_weight, weighted_covariance, weighted_mean
 
 
@@ -45,8 +45,8 @@ class AbstractJointBelief(AbstractBelief):
 
 def block(belief: AbstractBelief, part: slice) -> AbstractBelief:
     """The marginal belief about a block of coordinates."""
-    if isinstance(belief, Gaussian):
-        return eqx.tree_at(lambda b: (b.mean, b.covariance), belief, (belief.mean[part], belief.covariance[part, part]))
+    if isinstance(belief, AbstractGaussianBelief):
+        return belief.marginal(part)
     if isinstance(belief, Ensemble):
         return Ensemble(belief.members[:, part], belief.time)
     if isinstance(belief, Particles):
@@ -93,9 +93,7 @@ def pooled(members: AbstractBelief, log_weights, time) -> AbstractBelief:
     means, covariances = jax.vmap(lambda b: (b.mean, b.covariance))(members)
     between = weighted_covariance(means, weights)
     within = weighted_mean(covariances.reshape(weights.shape[0], -1), weights).reshape(between.shape)
-    mixed = Gaussian(jnp.zeros_like(means[0]), jnp.zeros_like(between))
-    values = (weighted_mean(means, weights), within + between, time)
-    return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), mixed, values)
+    return Gaussian.of(weighted_mean(means, weights), within + between, time)
 
 
 class NestedBelief(AbstractJointBelief):

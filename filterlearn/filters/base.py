@@ -3,11 +3,23 @@
 import jax
 import jax.numpy as jnp
 
+from filterlearn.forms.base import AbstractForm
+from filterlearn.forms.moment import MomentForm
+from filterlearn.forms.square_root import SquareRootForm
 from filterlearn.models.base import AbstractGaussianObservation, AbstractGaussianTransition, Diffuse, starting_gaussian
 from filterlearn.numerics.densities import masked_normal
-from filterlearn.numerics.masking import masked_covariance
-from filterlearn.numerics.small import cholesky, lower_solve, product, symmetric, upper_solve
 from filterlearn.protocol import COVARIANCE_LOST, NOT_FINITE, Info, strong
+
+
+def check_form(form) -> None:
+    """Raises TypeError for what is not a form, or None."""
+    if form is not None and not isinstance(form, AbstractForm):
+        raise TypeError(f"form: MomentForm(), SquareRootForm() or None is needed, got {type(form).__name__}")
+
+
+def form_for(form, dtype) -> AbstractForm:
+    """The form given; for None, moments in double precision and square roots below it."""
+    return form or (MomentForm() if dtype == jnp.float64 else SquareRootForm())
 
 
 def gaussian_start(filter, problem):
@@ -20,7 +32,13 @@ def gaussian_start(filter, problem):
     if not isinstance(model.observation, AbstractGaussianObservation):
         given = type(model.observation).__name__
         raise TypeError(f"observation: {name} needs a Gaussian one, got {given}; use ParticleFilter")
-    return proper_start(model.initial)
+    return formed(filter.form, proper_start(model.initial))
+
+
+def formed(form, belief):
+    """A Gaussian belief in the form of a filter."""
+    own = form_for(form, belief.mean.dtype)
+    return own.belief(belief.mean, own.spread(belief), belief.time)
 
 
 def proper_start(initial):
@@ -38,20 +56,9 @@ def predicted_info(evidence, error, mask, mean, variance, flags):
     return Info(evidence, (mean, variance), pit, jnp.full((), jnp.nan, mean.dtype), flags)
 
 
-def gaussian_info(error, s, mask, mean):
-    """Info of a prediction N(mean, S) of the observed entries; returns it with the factor of the masked S."""
-    factor = cholesky(masked_covariance(s, mask))
-    evidence = jnp.where(mask.any(), masked_normal(error, factor, mask), 0.0)
-    lost = COVARIANCE_LOST * ~jnp.all(jnp.isfinite(factor))
-    return predicted_info(evidence, error, mask, mean, jnp.diagonal(s), lost), factor
-
-
-def correct(mean, covariance, h, error, s_factor, mask, r):
-    """The Joseph-form update with masked rows of H: (mean, covariance)."""
-    h = jnp.where(mask[:, None], h, 0.0)
-    gain = upper_solve(s_factor, lower_solve(s_factor, product(h, covariance))).T
-    left = jnp.eye(mean.shape[0], dtype=mean.dtype) - product(gain, h)
-    both = mask[:, None] & mask[None, :]
-    noise = product(product(gain, jnp.where(both, r, 0.0)), gain.T)
-    new = symmetric(product(product(left, covariance), left.T) + noise)
-    return mean + gain @ jnp.where(mask, error, 0.0), new
+def gaussian_info(error, root, variance, mask, mean):
+    """Info of a prediction of the observed entries whose covariance has the lower factor `root`, with 1 where entries are
+    missing."""
+    evidence = jnp.where(mask.any(), masked_normal(error, root, mask), 0.0)
+    lost = COVARIANCE_LOST * ~jnp.all(jnp.isfinite(root))
+    return predicted_info(evidence, error, mask, mean, variance, lost)

@@ -1,13 +1,14 @@
 """The extended Kalman filter."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from filterlearn.clock import whole
-from filterlearn.filters.base import correct, gaussian_info, gaussian_start
+from filterlearn.filters.base import check_form, form_for, gaussian_info, gaussian_start
 from filterlearn.numerics.masking import choose, filled, observed
-from filterlearn.numerics.small import product, symmetric
 from filterlearn.protocol import AbstractAlgorithm, origin_of
 
 
@@ -16,12 +17,15 @@ class ExtendedKalman(AbstractAlgorithm):
 
     `iterations` above 1 relinearises the observation about the corrected mean, always from the predicted belief, so that
     no datum counts twice (Bell & Cathey 1993, doi:10.1109/9.250476). Exact for linear-Gaussian models; otherwise biased: it
-    uses the diffusion at the mean. The evidence is that of the linearisation about the predicted mean.
+    uses the diffusion at the mean. The evidence is that of the linearisation about the predicted mean. `form` is
+    `MomentForm()` or `SquareRootForm()`; None takes moments in double precision and square roots below it.
     """
 
     iterations: int = eqx.field(static=True, default=1)
+    form: Any = None
 
     def __check_init__(self):
+        check_form(self.form)
         whole("iterations", self.iterations, 1)
 
     def init(self, problem, *, key=None):
@@ -30,12 +34,12 @@ class ExtendedKalman(AbstractAlgorithm):
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """m' = mean(m), P' = F P F' + L L', substep by substep."""
-        transition = problem.resolve().transition
+        transition, form = problem.resolve().transition, form_for(self.form, belief.mean.dtype)
         start = origin_of(belief.time, time)
         h = (time - start) / transition.substeps
 
         def one(carry, k):
-            m, p = carry
+            m, spread = carry
             t = start + k * h
 
             def law(x):
@@ -43,17 +47,17 @@ class ExtendedKalman(AbstractAlgorithm):
                 return mean, (mean, factor)
 
             f, (mean, factor) = jax.jacfwd(law, has_aux=True)(m)
-            return (mean, symmetric(product(product(f, p), f.T) + product(factor, factor.T))), None
+            return (mean, form.moved(spread, f, form.of_factor(factor))), None
 
         index = jnp.arange(transition.substeps, dtype=belief.mean.dtype)
-        carry = (belief.mean, belief.covariance)
-        mean, covariance = one(carry, index[0])[0] if len(index) == 1 else jax.lax.scan(one, carry, index)[0]
-        return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), belief, (mean, covariance, time))
+        carry = (belief.mean, form.spread(belief))
+        mean, spread = one(carry, index[0])[0] if len(index) == 1 else jax.lax.scan(one, carry, index)[0]
+        return form.belief(mean, spread, time)
 
     def update(self, problem, belief, datum, *, key=None):
         """The correction by a datum, about the last iterate."""
-        observation = problem.resolve().observation
-        mask, m, p = observed(datum.value), belief.mean, belief.covariance
+        observation, form = problem.resolve().observation, form_for(self.form, belief.mean.dtype)
+        mask, m, spread = observed(datum.value), belief.mean, form.spread(belief)
 
         def linearised(x):
             def law(z):
@@ -62,11 +66,10 @@ class ExtendedKalman(AbstractAlgorithm):
 
             h, (mean, r) = jax.jacfwd(law, has_aux=True)(x)
             error = jnp.where(mask, observation.innovation(filled(datum.value, mean), mean), 0.0) - h @ (m - x)
-            info, factor = gaussian_info(error, symmetric(product(product(h, p), h.T) + r), mask, mean)
-            return info, correct(m, p, h, error, factor, mask, r)
+            new = form.corrected(spread, h, r, error, mask)
+            return gaussian_info(error, new.root, new.variance, mask, mean), (m + new.shift, new.spread)
 
         info, new = linearised(m)
         for _ in range(self.iterations - 1):
             new = linearised(new[0])[1]
-        mean, covariance = choose(mask.any(), new, (m, p))
-        return eqx.tree_at(lambda b: (b.mean, b.covariance), belief, (mean, covariance)), info
+        return choose(mask.any(), form.belief(*new, belief.time), belief), info

@@ -1,11 +1,12 @@
 """The Kalman filter."""
 
-import equinox as eqx
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from filterlearn.beliefs.gaussian import DiffuseGaussian
-from filterlearn.filters.base import correct, gaussian_info
+from filterlearn.filters.base import check_form, form_for, formed, gaussian_info
 from filterlearn.models.base import AbstractLinearTransition, starting_gaussian
 from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
 from filterlearn.numerics.densities import LOG_2PI
@@ -46,12 +47,20 @@ def _decorrelated(r):
 
 
 class Kalman(AbstractAlgorithm):
-    """The exact filter of a linear-Gaussian model (Kalman 1960, doi:10.1115/1.3662552), in Joseph form.
+    """The exact filter of a linear-Gaussian model (Kalman 1960, doi:10.1115/1.3662552).
 
     Needs `LinearSDE` or `LinearDiscrete` and `LinearGaussianObservation`; anything else is refused with TypeError. With a
     `Diffuse` start it is the exact diffuse filter: a datum spent on a diffuse direction adds 0 to the evidence; a
     correlated R is decorrelated first. The evidence is exact.
+
+    `form` is `MomentForm()` or `SquareRootForm()`; None takes moments in double precision and square roots below it. A
+    diffuse start is held in moments.
     """
+
+    form: Any = None
+
+    def __check_init__(self):
+        check_form(self.form)
 
     def init(self, problem, *, key=None):
         """The initial law."""
@@ -66,17 +75,18 @@ class Kalman(AbstractAlgorithm):
         if not isinstance(model.observation, LinearGaussianObservation):
             name = type(model.observation).__name__
             raise TypeError(f"observation: Kalman needs LinearGaussianObservation, got {name}; use ExtendedKalman")
-        return strong(starting_gaussian(model.initial))
+        start = strong(starting_gaussian(model.initial))
+        return start if isinstance(start, DiffuseGaussian) else formed(self.form, start)
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """A m + b, A P A' + Q."""
         a, b, q = problem.resolve().transition.discretise(origin_of(belief.time, time), time, inputs)
         mean = product(a, belief.mean[:, None])[:, 0] + b
-        covariance = symmetric(product(product(a, belief.covariance), a.T) + q)
-        moved = eqx.tree_at(lambda x: (x.mean, x.covariance, x.time), belief, (mean, covariance, time))
         if isinstance(belief, DiffuseGaussian):
-            moved = eqx.tree_at(lambda x: x.diffuse, moved, symmetric(a @ belief.diffuse @ a.T))
-        return moved
+            parts = (mean, symmetric(a @ belief.covariance @ a.T + q), symmetric(a @ belief.diffuse @ a.T))
+            return DiffuseGaussian(*parts, time)
+        form = form_for(self.form, mean.dtype)
+        return form.belief(mean, form.moved(form.spread(belief), a, form.of(q)), time)
 
     def update(self, problem, belief, datum, *, key=None):
         """The correction by a datum."""
@@ -86,14 +96,12 @@ class Kalman(AbstractAlgorithm):
         return self._proper(belief, h, d, r, datum)
 
     def _proper(self, belief, h, d, r, datum):
-        mask = observed(datum.value)
+        mask, form = observed(datum.value), form_for(self.form, belief.mean.dtype)
         mean = product(h, belief.mean[:, None])[:, 0] + d
-        s = symmetric(product(product(h, belief.covariance), h.T) + r)
         error = filled(datum.value, mean) - mean
-        info, factor = gaussian_info(error, s, mask, mean)
-        new = correct(belief.mean, belief.covariance, h, error, factor, mask, r)
-        m, p = choose(mask.any(), new, (belief.mean, belief.covariance))
-        return eqx.tree_at(lambda x: (x.mean, x.covariance), belief, (m, p)), info
+        new = form.corrected(form.spread(belief), h, r, error, mask)
+        after = form.belief(belief.mean + new.shift, new.spread, belief.time)
+        return choose(mask.any(), after, belief), gaussian_info(error, new.root, new.variance, mask, mean)
 
     def _diffuse(self, belief, h, d, r, datum):
         mask = observed(datum.value)

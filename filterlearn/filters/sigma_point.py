@@ -1,14 +1,16 @@
 """The sigma-point Kalman filter."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from filterlearn.clock import whole
-from filterlearn.filters.base import gaussian_info, gaussian_start
+from filterlearn.filters.base import check_form, form_for, gaussian_info, gaussian_start
 from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.masking import choose, filled, observed
-from filterlearn.numerics.small import lower_solve, product, semidefinite_factor, symmetric, upper_solve
+from filterlearn.numerics.small import semidefinite_factor, symmetric, upper_solve
 from filterlearn.protocol import AbstractAlgorithm, origin_of
 from filterlearn.quadratures.base import AbstractQuadrature
 from filterlearn.quadratures.cubature import Cubature
@@ -26,16 +28,19 @@ class SigmaPoint(AbstractAlgorithm):
     `iterations` above 1 relinearises the observation, in the least squares sense, about the corrected belief, always from
     the predicted one (posterior linearisation; Garcia-Fernandez et al. 2015, doi:10.1109/TSP.2015.2454485). Exact for
     linear-Gaussian models; otherwise biased by the rule and by the Gaussian form. The evidence is that of the first
-    linearisation.
+    linearisation. `form` is `MomentForm()` or `SquareRootForm()`; None takes moments in double precision and square roots
+    below it. The moment equations stay in moments.
     """
 
     rule: AbstractQuadrature = Cubature()
     iterations: int = eqx.field(static=True, default=1)
+    form: Any = None
 
     def __check_init__(self):
         if not isinstance(self.rule, AbstractQuadrature):
             raise TypeError(f"rule: Unscented(), Cubature() or GaussHermite() is needed, got {type(self.rule).__name__}")
         whole("iterations", self.iterations, 1)
+        check_form(self.form)
 
     def init(self, problem, *, key=None):
         """The initial law, by its moments."""
@@ -44,60 +49,72 @@ class SigmaPoint(AbstractAlgorithm):
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """The moments at the later time."""
         transition, start = problem.resolve().transition, origin_of(belief.time, time)
+        form = form_for(self.form, belief.mean.dtype)
         move = self._flowed if isinstance(transition, AbstractStepping) else self._stepped
         h = (time - start) / transition.substeps
 
         def one(carry, k):
-            return move(transition, carry, start + k * h, h, inputs), None
+            return move(form, transition, carry, start + k * h, h, inputs), None
 
         index = jnp.arange(transition.substeps, dtype=belief.mean.dtype)
-        mean, covariance = jax.lax.scan(one, (belief.mean, belief.covariance), index)[0]
-        return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), belief, (mean, covariance, time))
+        mean, spread = jax.lax.scan(one, (belief.mean, form.spread(belief)), index)[0]
+        return form.belief(mean, spread, time)
 
-    def _stepped(self, transition, moments, t, h, u):
+    def _stepped(self, form, transition, moments, t, h, u):
         """The moments after one Gaussian step."""
-        fit = self._fitted(lambda x: transition.moments(x, t, t + h, u), *moments)
-        return fit.mean, symmetric(fit.covariance)
+        mean, spread = moments
+        fit = self._fitted(lambda x: transition.moments(x, t, t + h, u), mean, form.factor(spread))
+        return fit.mean, form.moved(form.of(jnp.eye(len(mean), dtype=mean.dtype)), fit.slope, form.of(fit.rest))
 
-    def _flowed(self, transition, moments, t, h, u):
+    def _flowed(self, form, transition, moments, t, h, u):
         """One Runge-Kutta step of the moment equations."""
+        begin = (moments[0], form.covariance(moments[1]))
 
         def slope(s, shift, previous):
-            at = jax.tree.map(lambda a, b: a + shift * b, moments, previous)
-            fit = self._fitted(lambda x: transition.rates(x, t + s, u), *at)
+            mean, covariance = jax.tree.map(lambda a, b: a + shift * b, begin, previous)
+            fit = self._fitted(lambda x: transition.rates(x, t + s, u), mean, semidefinite_factor(covariance))
             across = fit.slope @ fit.factor.T
             return fit.mean, across + across.T + fit.noise
 
-        a = slope(0.0, 0.0, moments)
+        a = slope(0.0, 0.0, begin)
         b = slope(h / 2, h / 2, a)
         c = slope(h / 2, h / 2, b)
         d = slope(h, h, c)
-        return jax.tree.map(lambda x, a, b, c, d: x + h / 6 * (a + 2 * b + 2 * c + d), moments, a, b, c, d)
+        mean, covariance = jax.tree.map(lambda x, a, b, c, d: x + h / 6 * (a + 2 * b + 2 * c + d), begin, a, b, c, d)
+        return mean, form.of(covariance)
 
-    def _fitted(self, law, mean, covariance):
-        """The law x -> (mean, factor) under N(mean, covariance), fitted as y + B z + noise with x = mean + F z."""
-        factor = semidefinite_factor(covariance)
+    def _fitted(self, law, mean, factor):
+        """The law x -> (mean, factor) under x = mean + F z, z ~ N(0, I), fitted as y + B z + rest."""
         points, weights, spread = self.rule.points(mean.shape[0], mean.dtype)
         values, columns = jax.vmap(lambda z: law(mean + factor @ z))(points)
         return _Fit.of(points, weights, spread, values, jnp.einsum("i,iab,icb->ac", weights, columns, columns), factor)
 
     def update(self, problem, belief, datum, *, key=None):
         """The correction by a datum, about the last iterate."""
-        observation = problem.resolve().observation
-        mask, prior = observed(datum.value), (belief.mean, belief.covariance)
-        first = self._seen(observation, datum, *prior)
-        info, new = _corrected(first, first.slope, prior[0], first.factor, first.error(observation, datum, mask), mask)
-        for _ in range(self.iterations - 1):
-            fit = self._seen(observation, datum, *new)
-            matrix = fit.matrix()
-            error = fit.error(observation, datum, mask) - jnp.where(mask, matrix @ (prior[0] - new[0]), 0.0)
-            new = _corrected(fit, matrix @ first.factor, prior[0], first.factor, error, mask)[1]
-        mean, covariance = choose(mask.any(), new, prior)
-        return eqx.tree_at(lambda b: (b.mean, b.covariance), belief, (mean, covariance)), info
+        observation, form = problem.resolve().observation, form_for(self.form, belief.mean.dtype)
+        mask, mean, spread = observed(datum.value), belief.mean, form.spread(belief)
+        prior = form.factor(spread)
+        unit = form.of(jnp.eye(len(mean), dtype=mean.dtype))
 
-    def _seen(self, observation, datum, mean, covariance):
-        """The observation's fit under N(mean, covariance); deviations are taken as the observation takes differences."""
-        factor = semidefinite_factor(covariance)
+        def corrected(fit, slope, error):
+            """The (mean, spread) of x = m + F z after y = `fit.mean` + slope z + rest, and what the datum did to z."""
+            new = form.corrected(unit, slope, fit.rest, error, mask)
+            nothing = form.of_factor(jnp.zeros((len(mean), 0), mean.dtype))
+            return (mean + prior @ new.shift, form.moved(new.spread, prior, nothing)), new
+
+        first = self._seen(observation, datum, mean, prior)
+        error = first.error(observation, datum, mask)
+        moments, new = corrected(first, first.slope, error)
+        info = gaussian_info(error, new.root, new.variance, mask, first.mean)
+        for _ in range(self.iterations - 1):
+            fit = self._seen(observation, datum, moments[0], form.factor(moments[1]))
+            matrix = fit.matrix()
+            error = fit.error(observation, datum, mask) - jnp.where(mask, matrix @ (mean - moments[0]), 0.0)
+            moments = corrected(fit, matrix @ prior, error)[0]
+        return choose(mask.any(), form.belief(*moments, belief.time), belief), info
+
+    def _seen(self, observation, datum, mean, factor):
+        """The observation's fit under x = mean + F z; deviations are taken as the observation takes differences."""
         points, weights, spread = self.rule.points(mean.shape[0], mean.dtype)
         law = lambda x: observation.moments(x, datum.time, datum.inputs)  # noqa: E731
         centre = law(mean)[0]
@@ -107,12 +124,12 @@ class SigmaPoint(AbstractAlgorithm):
 
 
 class _Fit(eqx.Module):
-    """A law under x = m + F z, z ~ N(0, I), fitted as mean + slope z + a rest: `covariance` is that of the whole, `noise` the
+    """A law under x = m + F z, z ~ N(0, I), fitted as mean + slope z + a rest of covariance `rest`, of which `noise` is the
     average of the law's own."""
 
     mean: jax.Array
     slope: jax.Array
-    covariance: jax.Array
+    rest: jax.Array
     noise: jax.Array
     factor: jax.Array
 
@@ -120,8 +137,9 @@ class _Fit(eqx.Module):
     def of(cls, points, weights, spread, values, noise, factor):
         """From the values of the law's mean at the points, and its average covariance."""
         mean = weights @ values
-        off = values - mean
-        return cls(mean, off.T @ (weights[:, None] * points), off.T @ (spread[:, None] * off) + noise, noise, factor)
+        slope = (values - mean).T @ (weights[:, None] * points)
+        bend = values - mean - points @ slope.T
+        return cls(mean, slope, symmetric(bend.T @ (spread[:, None] * bend) + noise), noise, factor)
 
     def error(self, observation, datum, mask):
         """The datum less the mean, 0 where it is missing."""
@@ -132,16 +150,3 @@ class _Fit(eqx.Module):
         pivots = jnp.diagonal(self.factor) > 0
         whole = self.factor + jnp.diag(jnp.where(pivots, 0.0, 1.0))
         return jnp.where(pivots, upper_solve(whole, self.slope.T).T, 0.0)
-
-
-def _corrected(fit, slope, mean, factor, error, mask):
-    """(Info, (mean, covariance)) of x = m + F z after a datum y = mean + slope z + rest, in Joseph form."""
-    rest = fit.covariance - product(fit.slope, fit.slope.T)
-    slope = jnp.where(mask[:, None], slope, 0.0)
-    info, root = gaussian_info(error, symmetric(product(slope, slope.T) + rest), mask, fit.mean)
-    gain = upper_solve(root, lower_solve(root, slope)).T
-    left = product(factor, jnp.eye(len(mean), dtype=mean.dtype) - product(gain, slope))
-    right = product(factor, gain)
-    both = mask[:, None] & mask[None, :]
-    covariance = product(left, left.T) + product(product(right, jnp.where(both, rest, 0.0)), right.T)
-    return info, (mean + right @ error, symmetric(covariance))

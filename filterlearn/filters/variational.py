@@ -11,7 +11,7 @@ from filterlearn.filters.base import proper_start
 from filterlearn.models.base import StateSpaceModel
 from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
 from filterlearn.numerics.masking import choose, observed
-from filterlearn.numerics.small import cholesky, lower_solve, semidefinite_factor, symmetric, upper_solve
+from filterlearn.numerics.small import cholesky, lower_solve, symmetric, upper_solve
 from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, Info
 from filterlearn.quadratures.base import AbstractQuadrature
 from filterlearn.quadratures.gauss_hermite import GaussHermite
@@ -56,16 +56,15 @@ class VariationalFilter(AbstractAlgorithm):
 
     def update(self, problem, belief, datum, *, key=None):
         """The Gaussian of the highest bound, found in the coordinates z of x = m + F z in which the prior is N(0, I)."""
-        observation, factor = problem.resolve().observation, semidefinite_factor(belief.covariance)
+        observation, factor = problem.resolve().observation, belief.factor
         y, t, u = datum.value, datum.time, datum.inputs
         points, weights, _ = self.rule.points(belief.mean.shape[0], belief.mean.dtype)
         fit = _Fit(lambda z: observation.log_prob(y, belief.mean + factor @ z, t, u), points, weights)
         centre, root = fit.raised(self.iterations)
         spread = factor @ upper_solve(root, jnp.eye(len(centre), dtype=centre.dtype))
-        prior, seen = (belief.mean, belief.covariance), observed(y).any()
-        moments = choose(seen, (belief.mean + factor @ centre, symmetric(spread @ spread.T)), prior)
+        after = choose(observed(y).any(), belief.with_factor(belief.mean + factor @ centre, spread), belief)
         info = self._info(observation, belief.mean + points @ factor.T, weights, datum, fit.bound(centre, root))
-        return eqx.tree_at(lambda b: (b.mean, b.covariance), belief, moments), info
+        return after, info
 
     def _info(self, observation, places, weights, datum, bound):
         """The prediction averaged over the prior."""

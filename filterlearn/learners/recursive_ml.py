@@ -80,11 +80,7 @@ class RecursiveMaximumLikelihood(AbstractLearner):
 
         theta = strong(problem.median)
         state, tangent = _pushed(lambda theta, _: strong(self.filter.init(problem(theta), key=key)), theta, None, None)
-        known = eqx.tree_at(
-            lambda b: (b.mean, b.covariance, b.time),
-            Gaussian(jnp.zeros_like(theta), 0.0),
-            (theta, jnp.diag(problem.sd**2), state.time),
-        )
+        known = Gaussian.of(theta, jnp.diag(problem.sd**2), state.time)
         return strong(TangentBelief(known, state, tangent, self._optimiser.init(theta)))
 
     @property

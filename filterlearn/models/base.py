@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from numpyro.distributions import Distribution
 
 from filterlearn.beliefs.base import start_time
-from filterlearn.beliefs.gaussian import DiffuseGaussian, Gaussian
+from filterlearn.beliefs.gaussian import AbstractGaussianBelief, DiffuseGaussian, Gaussian, SquareRootGaussian
 from filterlearn.inputs import input_at
 from filterlearn.numerics.sampling import normals
 
@@ -172,7 +172,7 @@ class StateSpaceModel(eqx.Module):
 
     def __check_init__(self):
         for name, kinds in (
-            ("initial", (Gaussian, Initial, Diffuse)),
+            ("initial", (Gaussian, SquareRootGaussian, Initial, Diffuse)),
             ("transition", AbstractTransition),
             ("observation", AbstractObservation),
         ):
@@ -188,7 +188,7 @@ class StateSpaceModel(eqx.Module):
 
 def starting_gaussian(initial):
     """The initial law as a Gaussian (or diffuse) belief, by its moments."""
-    if isinstance(initial, Gaussian):
+    if isinstance(initial, AbstractGaussianBelief):
         return initial
     if isinstance(initial, Diffuse):
         zero = jnp.zeros((initial.n, initial.n))

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from filterlearn.beliefs.gaussian import Gaussian
+from filterlearn.beliefs.gaussian import AbstractGaussianBelief
 from filterlearn.beliefs.joint import JointBelief
 from filterlearn.inputs import by_row
 from filterlearn.numerics.small import lower_solve, semidefinite_factor, symmetric, upper_solve
@@ -29,7 +29,7 @@ class RauchTungStriebel(AbstractSmoother):
 
     def backward(self, problem, beliefs, data, *, key):
         """One scan from the last belief to the first."""
-        if not isinstance(_gaussian(beliefs), Gaussian):
+        if not isinstance(_gaussian(beliefs), AbstractGaussianBelief):
             name = type(_gaussian(beliefs)).__name__
             raise TypeError(f"trajectory: Gaussian beliefs are needed, got {name}; filter with a Gaussian filter and start")
         rows, read = by_row(data.inputs)
@@ -66,7 +66,7 @@ def _gaussian(belief):
 
 def _with(belief, mean, covariance):
     """The belief with other moments."""
-    return eqx.tree_at(lambda b: (_gaussian(b).mean, _gaussian(b).covariance), belief, (mean, covariance))
+    return eqx.tree_at(_gaussian, belief, _gaussian(belief).with_moments(mean, covariance))
 
 
 def _divided(p, b):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import filterlearn as fl
-from tests.cases import BELIEFS
+from tests.cases import BELIEFS, NORMAL, POINTS
 
 DRAWS = 20_000
 
@@ -46,7 +46,7 @@ def test_joint_draws_keep_state_and_parameters_together(name):
     assert (abs(products.mean(0) - cross) < 5 * products.std(0) / np.sqrt(DRAWS)).all()
 
 
-@pytest.mark.parametrize("name", ["gaussian", "ensemble", "particles"])
+@pytest.mark.parametrize("name", ["gaussian", "square_root", "ensemble", "particles"])
 def test_an_affine_map_takes_the_moments_with_it(name):
     """A x + b + L e: mean and covariance of the belief, on average over 4,000 keys within five standard errors (the sample
     mean of e is subtracted from an ensemble's covariance with N - 1, from a weighted one's with 1 - 1 / ESS)."""
@@ -58,6 +58,22 @@ def test_an_affine_map_takes_the_moments_with_it(name):
     exact = matrix @ belief.covariance @ matrix.T + factor @ factor.T
     assert (abs(means.mean(0) - matrix @ belief.mean - offset) < 5 * means.std(0) / np.sqrt(4000) + 1e-12).all()
     assert (abs(covariances.mean(0) - exact) < 5 * covariances.std(0) / np.sqrt(4000) + 0.16 / 300).all()
+
+
+@pytest.mark.parametrize("name", ["gaussian", "square_root"])
+def test_gaussian_beliefs_are_made_from_moments_factors_and_parts(name):
+    belief = BELIEFS[name]()
+    wide = jnp.asarray(POINTS[:6].T)
+    made = {
+        "moments": (belief.with_moments(belief.mean + 1, NORMAL.covariance), NORMAL.covariance),
+        "factor": (belief.with_factor(belief.mean, wide), wide @ wide.T),
+        "part": (belief.marginal(slice(1, 3)), NORMAL.covariance[1:, 1:]),
+    }
+    for other, covariance in made.values():
+        assert type(other) is type(belief)
+        np.testing.assert_allclose(other.covariance, covariance, rtol=1e-12)
+        np.testing.assert_allclose(other.factor @ other.factor.T, covariance, rtol=1e-12)
+    np.testing.assert_array_equal(made["part"][0].mean, belief.mean[1:])
 
 
 def test_a_diffuse_coordinate_has_no_proper_law():

@@ -1,0 +1,55 @@
+"""Covariances as they are."""
+
+import jax.numpy as jnp
+
+from filterlearn.beliefs.gaussian import Gaussian
+from filterlearn.forms.base import AbstractForm, Corrected
+from filterlearn.numerics.masking import masked_covariance
+from filterlearn.numerics.small import cholesky, lower_solve, product, semidefinite_factor, symmetric, upper_solve
+
+
+class MomentForm(AbstractForm):
+    """Covariances, corrected in the form of Bucy & Joseph (1968, ISBN 9780821837825): fast, and made for double precision.
+
+    A belief loses the directions whose variance is below the rounding of the largest one.
+    """
+
+    def of(self, covariance):
+        """Itself."""
+        return covariance
+
+    def of_factor(self, factor):
+        """F F'."""
+        return product(factor, factor.T)
+
+    def covariance(self, spread):
+        """Itself."""
+        return spread
+
+    def factor(self, spread):
+        """Its Cholesky factor."""
+        return semidefinite_factor(spread)
+
+    def moved(self, spread, matrix, noise):
+        """A P A' + noise."""
+        return symmetric(product(product(matrix, spread), matrix.T) + noise)
+
+    def corrected(self, spread, matrix, noise, error, mask):
+        """(I - K H) P (I - K H)' + K R K'."""
+        s = symmetric(product(product(matrix, spread), matrix.T) + noise)
+        root = cholesky(masked_covariance(s, mask))
+        seen = jnp.where(mask[:, None], matrix, 0.0)
+        gain = upper_solve(root, lower_solve(root, product(seen, spread))).T
+        left = jnp.eye(spread.shape[0], dtype=spread.dtype) - product(gain, seen)
+        both = mask[:, None] & mask[None, :]
+        rest = product(product(gain, jnp.where(both, noise, 0.0)), gain.T)
+        after = symmetric(product(product(left, spread), left.T) + rest)
+        return Corrected(root, jnp.diagonal(s), gain @ error, after)
+
+    def spread(self, belief):
+        """Its covariance."""
+        return belief.covariance
+
+    def belief(self, mean, spread, time):
+        """A `Gaussian`."""
+        return Gaussian.of(mean, spread, time)
