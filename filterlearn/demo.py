@@ -19,7 +19,7 @@ from filterlearn.diagnostics.plots import volatility_picture
 _CORES = 2  # keys run side by side
 _LEVELS = (0.05, 0.5, 0.95)
 _OFFLINE = fl.ParticleFilter(128, fl.Ordered(fl.Systematic()))
-_METHOD = fl.ParticleMCMC(warmup=150, draws=250, chains=2, blocks=20)
+_METHOD = fl.ParticleMCMC(warmup=200, draws=400, chains=2, blocks=20)
 
 
 def _scored(belief, info):

@@ -40,7 +40,8 @@ class ParticleFilter(AbstractAlgorithm):
         """Each point moved by the transition."""
         start = origin_of(belief.time, time)
         points = problem.resolve().transition.sample_many(belief.points, start, time, inputs, key=needed(key))
-        return Particles(points, belief.log_weights, time)
+        # Without the barrier the compiler may move the points anew for each of their readers in `update`.
+        return Particles(jax.lax.optimization_barrier(points), belief.log_weights, time)
 
     def update(self, problem, belief, datum, *, key=None):
         """Weights times the densities, then the resampler."""

@@ -19,6 +19,11 @@ def product(a: Float[Array, "n k"], b: Float[Array, "k m"]) -> Float[Array, "n m
     return a @ b
 
 
+def applied(a: Float[Array, "n k"], x: Float[Array, "k"]) -> Float[Array, "n"]:
+    """A x, by a fused sum when A is small: a product for each of many points costs more than its arithmetic."""
+    return jnp.sum(a * x, axis=1) if max(a.shape) <= UNROLLED else a @ x
+
+
 def _unrolled_cholesky(a):
     n = a.shape[0]
     rows = [[jnp.zeros((), a.dtype)] * n for _ in range(n)]
@@ -83,7 +88,7 @@ def safe_sqrt(x):
 
 def spread(factor: Float[Array, "n *k"], noise: Float[Array, "k"]) -> Float[Array, "n"]:
     """Noise scaled by standard deviations `(n,)`, or by a factor `(n, k)`."""
-    return factor * noise if factor.ndim == 1 else factor @ noise
+    return factor * noise if factor.ndim == 1 else applied(factor, noise)
 
 
 def as_matrix(factor: Float[Array, "n *k"]) -> Float[Array, "n k"]:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from filterlearn.models.base import arrays, value_at
 from filterlearn.models.observations.base import AbstractMaskedGaussian
+from filterlearn.numerics.small import applied
 
 
 class LinearGaussianObservation(AbstractMaskedGaussian):
@@ -30,4 +31,4 @@ class LinearGaussianObservation(AbstractMaskedGaussian):
     def moments(self, x, t, u=None):
         """H x + d and R."""
         h, d, r = self.linear(t, u)
-        return h @ x + d, r
+        return applied(h, x) + d, r

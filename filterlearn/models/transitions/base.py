@@ -20,7 +20,7 @@ from filterlearn.models.jumps import (
     with_keys,
 )
 from filterlearn.models.sde import SDE
-from filterlearn.numerics.small import safe_sqrt
+from filterlearn.numerics.small import applied, safe_sqrt
 
 
 class AbstractOneStep(AbstractGaussianTransition):
@@ -38,7 +38,7 @@ class AbstractOneStep(AbstractGaussianTransition):
     def push(self, x, t0, t1, u, noise):
         """A draw of the step."""
         mean, factor = self.moments(x, t0, t1, u)
-        return mean + factor @ noise
+        return mean + applied(factor, noise)
 
 
 class AbstractStepping(AbstractGaussianTransition):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from filterlearn.models.base import AbstractLinearTransition, arrays, timed, value_at
 from filterlearn.models.transitions.base import AbstractOneStep
-from filterlearn.numerics.small import semidefinite_factor
+from filterlearn.numerics.small import applied, semidefinite_factor
 
 
 class LinearDiscrete(AbstractOneStep, AbstractLinearTransition):
@@ -37,7 +37,7 @@ class LinearDiscrete(AbstractOneStep, AbstractLinearTransition):
     def moments(self, x, t0, t1, u=None):
         """Mean and factor."""
         a, b, q = self.discretise(t0, t1, u)
-        return a @ x + b, semidefinite_factor(q)
+        return applied(a, x) + b, semidefinite_factor(q)
 
 
 class Discrete(AbstractOneStep):

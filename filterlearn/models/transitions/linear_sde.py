@@ -12,7 +12,7 @@ from filterlearn.models.base import AbstractLinearTransition, arrays, value_at
 from filterlearn.models.jumps import checked_jumps, jump_moments, kind_keys, poisson_count, split_noise, sum_first, with_keys
 from filterlearn.models.transitions.base import AbstractOneStep
 from filterlearn.numerics.discretise import linear_laws
-from filterlearn.numerics.small import semidefinite_factor
+from filterlearn.numerics.small import applied, semidefinite_factor
 
 
 def _only(laws):
@@ -41,7 +41,7 @@ class _OneGap(AbstractOneStep, AbstractLinearTransition):
     def moments(self, x, t0, t1, u=None):
         """Mean and factor."""
         matrix, offset, _ = self.discretise(t0, t1, u)
-        return matrix @ x + offset, jnp.where(t1 > t0, self.factor, 0.0)
+        return applied(matrix, x) + offset, jnp.where(t1 > t0, self.factor, 0.0)
 
 
 class LinearSDE(AbstractOneStep, AbstractLinearTransition):
@@ -99,7 +99,7 @@ class LinearSDE(AbstractOneStep, AbstractLinearTransition):
     def moments(self, x, t0, t1, u=None):
         """Mean and factor of the exact law."""
         matrix, offset, covariance = self.discretise(t0, t1, u)
-        return matrix @ x + offset, semidefinite_factor(covariance)
+        return applied(matrix, x) + offset, semidefinite_factor(covariance)
 
     def noise_shape(self, x, u=None):
         """One normal for each state; for each kind of jump one for the count and 1 + n for each of the `most` jumps."""
@@ -115,7 +115,7 @@ class LinearSDE(AbstractOneStep, AbstractLinearTransition):
         normals, key = split_noise(noise)
         n, (a, b, q) = x.shape[0], self._coefficients(t0, u)
         matrix, offset, covariance = _only(linear_laws(a, b, q, jnp.reshape(t1 - t0, 1)))
-        moved = matrix @ x + offset + semidefinite_factor(covariance) @ normals[:n]
+        moved = applied(matrix, x) + offset + applied(semidefinite_factor(covariance), normals[:n])
         rest = normals[n:]
         for jump, own in zip(self.jumps, kind_keys(key, self.jumps), strict=True):
             row, rest = rest[: 1 + jump.most * (1 + n)], rest[1 + jump.most * (1 + n) :]

@@ -8,7 +8,7 @@ from filterlearn.clock import whole
 from filterlearn.models.sde import SDE
 from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.numerics.discretise import linear_laws
-from filterlearn.numerics.small import semidefinite_factor
+from filterlearn.numerics.small import applied, semidefinite_factor
 
 
 class LocalLinear(AbstractStepping):
@@ -55,7 +55,7 @@ class LocalLinear(AbstractStepping):
         """A draw of the linearised law, whose Brownian increments are sqrt(h) times the first normals."""
         noise, m = self.sde.noise_matrix(t, x, u), self.brownian(x, u)
         mean, covariance = _linearised(lambda s, y: self.sde.drift(s, y, u), x, t, h, noise, jnp.eye(m, dtype=x.dtype))
-        return x + mean[m:] + semidefinite_factor(covariance)[m:] @ z
+        return x + mean[m:] + applied(semidefinite_factor(covariance)[m:], z)
 
 
 def _linearised(drift, x, t, h, noise, recorded):

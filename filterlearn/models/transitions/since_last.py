@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from filterlearn.models.base import arrays, timed
 from filterlearn.models.sde import SDE
 from filterlearn.models.transitions.base import AbstractStepping
-from filterlearn.numerics.small import safe_sqrt
+from filterlearn.numerics.small import safe_sqrt, spread
 
 
 class SinceLast(AbstractStepping):
@@ -55,7 +55,7 @@ class SinceLast(AbstractStepping):
         y = x[: -self.size]
         total = x[-self.size :] + self.integrand(t, y, u) * h
         if self.noise is not None:
-            total = total + safe_sqrt(h) * self.noise(t, y, u) @ z[: self.brownian(x, u)]
+            total = total + safe_sqrt(h) * spread(self.noise(t, y, u), z[: self.brownian(x, u)])
         return jnp.concatenate([self.transition.diffuse(y, t, h, u, z), total])
 
     def with_steps(self, steps):
@@ -79,7 +79,7 @@ class SinceLast(AbstractStepping):
     def jumped(self, x, change, counts):
         """x by its jumps, z by their number."""
         z = x[-self.size :]
-        z = z if self.counted is None else z + jnp.asarray(self.counted, x.dtype) @ counts
+        z = z if self.counted is None else z + spread(jnp.asarray(self.counted, x.dtype), counts)
         return jnp.concatenate([self.transition.jumped(x[: -self.size], change, counts), z])
 
     def push(self, x, t0, t1, u, noise):
