@@ -61,6 +61,12 @@ class AbstractAlgorithm(eqx.Module):
     def update(self, problem, belief, datum, *, key=None) -> tuple[AbstractBelief, Info]:
         """The belief after a datum at the belief's time."""
 
+    def sweep(self, advance, read, belief, rows):
+        """The whole of a series: (the last belief, what is saved of each). `advance(belief, row)` is one step, `read(row)`
+        the key, the problem and the datum of a row; the rows are stacked on their first axis. One after another, unless
+        an algorithm has a faster way to the same answer."""
+        return jax.lax.scan(advance, belief, rows)
+
 
 def origin_of(time, now):
     """Where a prediction starts: a belief with time -inf starts at the datum."""
@@ -131,21 +137,25 @@ def stream_keys(key, length: int):
 
 
 def scan(algorithm, problem, data, gaps, key, save):
-    """The whole series in one `lax.scan`; datum k (from 1) uses fold_in(key, k), the start fold_in(key, 0), unless a key for
+    """The whole series in one sweep; datum k (from 1) uses fold_in(key, k), the start fold_in(key, 0), unless a key for
     each is given."""
     keys = stream_keys(key, len(data))
     first, later = (None, None) if keys is None else (keys[0], keys[1:])
     problem = problem if isinstance(problem, ModelFamily) else problem.resolve()
     belief = strong(algorithm.init(problem, key=first))
     rows, here = prepared(problem, origin_of(belief.time, data.times[0]), data.times, gaps)
-    inputs, read = by_row(data.inputs)
+    inputs, unpacked = by_row(data.inputs)
 
-    def one(carry, each):
-        own, time, value, given, row = each
-        after, info = step(algorithm, here(row), carry, Datum(time, value, read(given)), key=own)
+    def read(row):
+        own, time, value, given, law = row
+        return own, here(law), Datum(time, value, unpacked(given))
+
+    def advance(carry, row):
+        own, model, datum = read(row)
+        after, info = step(algorithm, model, carry, datum, key=own)
         return _same(carry, after), save(after, info)
 
-    return jax.lax.scan(one, belief, (later, data.times, data.values, inputs, rows))
+    return algorithm.sweep(advance, read, belief, (later, data.times, data.values, inputs, rows))
 
 
 _scan = eqx.filter_jit(scan)

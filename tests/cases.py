@@ -193,6 +193,7 @@ EXACT_SETTINGS = {  # of the same filters: held to the exact answers only
     "iterated_extended_kalman": lambda: fl.ExtendedKalman(3),
     "unscented": lambda: fl.SigmaPoint(fl.Unscented(1.0, 2.0, 0.5)),
     "posterior_linearisation": lambda: fl.SigmaPoint(iterations=3),
+    "parallel_kalman": fl.ParallelKalman,
     "kalman_square_root": lambda: fl.Kalman(fl.SquareRootForm()),
     "iterated_square_root": lambda: fl.ExtendedKalman(2, fl.SquareRootForm()),
     "sigma_point_square_root": lambda: fl.SigmaPoint(form=fl.SquareRootForm()),

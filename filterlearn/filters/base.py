@@ -6,9 +6,18 @@ import jax.numpy as jnp
 from filterlearn.forms.base import AbstractForm
 from filterlearn.forms.moment import MomentForm
 from filterlearn.forms.square_root import SquareRootForm
-from filterlearn.models.base import AbstractGaussianObservation, AbstractGaussianTransition, Diffuse, starting_gaussian
+from filterlearn.models.base import (
+    AbstractGaussianObservation,
+    AbstractGaussianTransition,
+    AbstractLinearTransition,
+    Diffuse,
+    starting_gaussian,
+)
+from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
 from filterlearn.numerics.densities import masked_normal
-from filterlearn.protocol import COVARIANCE_LOST, NOT_FINITE, Info, strong
+from filterlearn.numerics.masking import choose, filled, observed
+from filterlearn.numerics.small import product
+from filterlearn.protocol import COVARIANCE_LOST, NOT_FINITE, Info, origin_of, strong
 
 
 def check_form(form) -> None:
@@ -46,6 +55,41 @@ def proper_start(initial):
     if isinstance(initial, Diffuse):
         raise TypeError("initial: a diffuse start needs Kalman; give a Gaussian")
     return strong(starting_gaussian(initial))
+
+
+def linear_start(filter, problem):
+    """The initial law of a linear-Gaussian model in the filter's form, a diffuse one in moments; TypeError for others."""
+    model, name = problem.resolve(), type(filter).__name__
+    if not isinstance(model.transition, AbstractLinearTransition):
+        given = type(model.transition).__name__
+        raise TypeError(f"transition: {name} needs a linear one, got {given}; use ExtendedKalman")
+    if not model.transition.gaussian:
+        raise TypeError(
+            f"transition: {name} needs Gaussian noise, got jumps; use ExtendedKalman, which matches their moments"
+        )
+    if not isinstance(model.observation, LinearGaussianObservation):
+        given = type(model.observation).__name__
+        raise TypeError(f"observation: {name} needs LinearGaussianObservation, got {given}; use ExtendedKalman")
+    start = strong(starting_gaussian(model.initial))
+    return start if isinstance(model.initial, Diffuse) else formed(filter.form, start)
+
+
+def linear_prediction(filter, problem, belief, time, inputs):
+    """A m + b, A P A' + Q."""
+    a, b, q = problem.resolve().transition.discretise(origin_of(belief.time, time), time, inputs)
+    form, mean = form_for(filter.form, b.dtype), product(a, belief.mean[:, None])[:, 0] + b
+    return form.belief(mean, form.moved(form.spread(belief), a, form.of(q)), time)
+
+
+def linear_correction(filter, problem, belief, datum):
+    """The correction by a datum y = H x + d + N(0, R): (belief, Info)."""
+    h, d, r = problem.resolve().observation.linear(datum.time, datum.inputs)
+    mask, form = observed(datum.value), form_for(filter.form, belief.mean.dtype)
+    mean = product(h, belief.mean[:, None])[:, 0] + d
+    error = filled(datum.value, mean) - mean
+    new = form.corrected(form.spread(belief), h, r, mask)
+    after = form.belief(belief.mean + new.gain @ error, new.spread, belief.time)
+    return choose(mask.any(), after, belief), gaussian_info(error, new.root, new.variance, mask, mean)
 
 
 def predicted_info(evidence, error, mask, mean, variance, flags):

@@ -66,8 +66,8 @@ class ExtendedKalman(AbstractAlgorithm):
 
             h, (mean, r) = jax.jacfwd(law, has_aux=True)(x)
             error = jnp.where(mask, observation.innovation(filled(datum.value, mean), mean), 0.0) - h @ (m - x)
-            new = form.corrected(spread, h, r, error, mask)
-            return gaussian_info(error, new.root, new.variance, mask, mean), (m + new.shift, new.spread)
+            new = form.corrected(spread, h, r, mask)
+            return gaussian_info(error, new.root, new.variance, mask, mean), (m + new.gain @ error, new.spread)
 
         info, new = linearised(m)
         for _ in range(self.iterations - 1):

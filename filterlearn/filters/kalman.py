@@ -6,13 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from filterlearn.beliefs.gaussian import DiffuseGaussian
-from filterlearn.filters.base import check_form, form_for, formed, gaussian_info
-from filterlearn.models.base import AbstractLinearTransition, starting_gaussian
-from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
+from filterlearn.filters.base import check_form, linear_correction, linear_prediction, linear_start
 from filterlearn.numerics.densities import LOG_2PI
 from filterlearn.numerics.masking import choose, filled, masked_covariance, observed
-from filterlearn.numerics.small import lower_solve, product, semidefinite_factor, symmetric
-from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, Info, origin_of, strong
+from filterlearn.numerics.small import lower_solve, semidefinite_factor, symmetric
+from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, Info, origin_of
 
 
 def _diffuse_scalar(carry, row):
@@ -64,44 +62,21 @@ class Kalman(AbstractAlgorithm):
 
     def init(self, problem, *, key=None):
         """The initial law."""
-        model = problem.resolve()
-        if not isinstance(model.transition, AbstractLinearTransition):
-            name = type(model.transition).__name__
-            raise TypeError(f"transition: Kalman needs a linear one, got {name}; use ExtendedKalman")
-        if not model.transition.gaussian:
-            raise TypeError(
-                "transition: Kalman needs Gaussian noise, got jumps; use ExtendedKalman, which matches their moments"
-            )
-        if not isinstance(model.observation, LinearGaussianObservation):
-            name = type(model.observation).__name__
-            raise TypeError(f"observation: Kalman needs LinearGaussianObservation, got {name}; use ExtendedKalman")
-        start = strong(starting_gaussian(model.initial))
-        return start if isinstance(start, DiffuseGaussian) else formed(self.form, start)
+        return linear_start(self, problem)
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """A m + b, A P A' + Q."""
+        if not isinstance(belief, DiffuseGaussian):
+            return linear_prediction(self, problem, belief, time, inputs)
         a, b, q = problem.resolve().transition.discretise(origin_of(belief.time, time), time, inputs)
-        mean = product(a, belief.mean[:, None])[:, 0] + b
-        if isinstance(belief, DiffuseGaussian):
-            parts = (mean, symmetric(a @ belief.covariance @ a.T + q), symmetric(a @ belief.diffuse @ a.T))
-            return DiffuseGaussian(*parts, time)
-        form = form_for(self.form, mean.dtype)
-        return form.belief(mean, form.moved(form.spread(belief), a, form.of(q)), time)
+        parts = (a @ belief.mean + b, symmetric(a @ belief.covariance @ a.T + q), symmetric(a @ belief.diffuse @ a.T))
+        return DiffuseGaussian(*parts, time)
 
     def update(self, problem, belief, datum, *, key=None):
         """The correction by a datum."""
-        h, d, r = problem.resolve().observation.linear(datum.time, datum.inputs)
-        if isinstance(belief, DiffuseGaussian):
-            return self._diffuse(belief, h, d, r, datum)
-        return self._proper(belief, h, d, r, datum)
-
-    def _proper(self, belief, h, d, r, datum):
-        mask, form = observed(datum.value), form_for(self.form, belief.mean.dtype)
-        mean = product(h, belief.mean[:, None])[:, 0] + d
-        error = filled(datum.value, mean) - mean
-        new = form.corrected(form.spread(belief), h, r, error, mask)
-        after = form.belief(belief.mean + new.shift, new.spread, belief.time)
-        return choose(mask.any(), after, belief), gaussian_info(error, new.root, new.variance, mask, mean)
+        if not isinstance(belief, DiffuseGaussian):
+            return linear_correction(self, problem, belief, datum)
+        return self._diffuse(belief, *problem.resolve().observation.linear(datum.time, datum.inputs), datum)
 
     def _diffuse(self, belief, h, d, r, datum):
         mask = observed(datum.value)

@@ -98,9 +98,9 @@ class SigmaPoint(AbstractAlgorithm):
 
         def corrected(fit, slope, error):
             """The (mean, spread) of x = m + F z after y = `fit.mean` + slope z + rest, and what the datum did to z."""
-            new = form.corrected(unit, slope, fit.rest, error, mask)
+            new = form.corrected(unit, slope, fit.rest, mask)
             nothing = form.of_factor(jnp.zeros((len(mean), 0), mean.dtype))
-            return (mean + prior @ new.shift, form.moved(new.spread, prior, nothing)), new
+            return (mean + prior @ (new.gain @ error), form.moved(new.spread, prior, nothing)), new
 
         first = self._seen(observation, datum, mean, prior)
         error = first.error(observation, datum, mask)

@@ -10,13 +10,25 @@ from filterlearn.beliefs.gaussian import AbstractGaussianBelief
 
 
 class Corrected(NamedTuple):
-    """What a datum did: a lower factor of the observed innovations' covariance `(m, m)`, the predicted variances `(m,)`, the
-    change of the mean `(n,)` and the spread after."""
+    """What a datum does: a lower factor of the observed innovations' covariance `(m, m)`, the predicted variances `(m,)`, the
+    gain `(n, m)` and the spread after."""
 
     root: Float[Array, "m m"]
     variance: Float[Array, "m"]
-    shift: Float[Array, "n"]
+    gain: Float[Array, "n m"]
     spread: Float[Array, "n *k"]
+
+
+class Passage(NamedTuple):
+    """A time step, or several, with their data: from x before, N(`matrix` x + `mean`, spread) after; and what the data tell
+    of x before, exp(x'`vector` - x' I x / 2) with `information` the spread of I (Sarkka & Garcia-Fernandez 2021, lemma 7,
+    doi:10.1109/TAC.2020.2976316)."""
+
+    matrix: Float[Array, "n n"]
+    mean: Float[Array, "n"]
+    spread: Float[Array, "n n"]
+    vector: Float[Array, "n"]
+    information: Float[Array, "n n"]
 
 
 class AbstractForm(eqx.Module):
@@ -48,10 +60,13 @@ class AbstractForm(eqx.Module):
         spread: Float[Array, "n n"],
         matrix: Float[Array, "m n"],
         noise: Float[Array, "m m"],
-        error: Float[Array, "m"],
         mask: Bool[Array, "m"],
     ) -> Corrected:
-        """The correction by y = H x + N(0, noise), whose error y - H m is 0 where `mask` says that it is missing."""
+        """The correction by the entries of y = H x + N(0, noise) that `mask` says are there."""
+
+    @abc.abstractmethod
+    def joined(self, first: Passage, second: Passage) -> Passage:
+        """Two passages one after the other, as one."""
 
     @abc.abstractmethod
     def spread(self, belief: AbstractGaussianBelief) -> Float[Array, "n n"]:

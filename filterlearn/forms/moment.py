@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from filterlearn.beliefs.gaussian import Gaussian
-from filterlearn.forms.base import AbstractForm, Corrected
+from filterlearn.forms.base import AbstractForm, Corrected, Passage
 from filterlearn.numerics.masking import masked_covariance
 from filterlearn.numerics.small import cholesky, lower_solve, product, semidefinite_factor, symmetric, upper_solve
 
@@ -34,7 +34,7 @@ class MomentForm(AbstractForm):
         """A P A' + noise."""
         return symmetric(product(product(matrix, spread), matrix.T) + noise)
 
-    def corrected(self, spread, matrix, noise, error, mask):
+    def corrected(self, spread, matrix, noise, mask):
         """(I - K H) P (I - K H)' + K R K'."""
         s = symmetric(product(product(matrix, spread), matrix.T) + noise)
         root = cholesky(masked_covariance(s, mask))
@@ -44,7 +44,22 @@ class MomentForm(AbstractForm):
         both = mask[:, None] & mask[None, :]
         rest = product(product(gain, jnp.where(both, noise, 0.0)), gain.T)
         after = symmetric(product(product(left, spread), left.T) + rest)
-        return Corrected(root, jnp.diagonal(s), gain @ error, after)
+        return Corrected(root, jnp.diagonal(s), gain, after)
+
+    def joined(self, first, second):
+        """Lemma 8 of Sarkka & Garcia-Fernandez (2021, doi:10.1109/TAC.2020.2976316)."""
+        n = first.mean.shape[0]
+        mean = first.mean + first.spread @ second.vector
+        crowd = jnp.eye(n, dtype=mean.dtype) + first.spread @ second.information
+        solved = jnp.linalg.solve(crowd, jnp.concatenate([first.matrix, first.spread, mean[:, None]], axis=1))
+        across, inner, centre = solved[:, :n], solved[:, n : 2 * n], solved[:, 2 * n]
+        return Passage(
+            second.matrix @ across,
+            second.matrix @ centre + second.mean,
+            symmetric(second.matrix @ inner @ second.matrix.T + second.spread),
+            across.T @ (second.vector - second.information @ first.mean) + first.vector,
+            symmetric(across.T @ second.information @ first.matrix + first.information),
+        )
 
     def spread(self, belief):
         """Its covariance."""
