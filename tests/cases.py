@@ -169,6 +169,14 @@ BELIEFS = {
     "diffuse": lambda: fl.DiffuseGaussian(NORMAL.mean, NORMAL.covariance, jnp.zeros((3, 3)), NORMAL.time),
     "ensemble": lambda: fl.Ensemble(jnp.asarray(POINTS), NORMAL.time),
     "particles": lambda: fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
+    "mixture": lambda: fl.Mixture(
+        jax.vmap(lambda m, c: fl.Gaussian.of(m, c * NORMAL.covariance, NORMAL.time))(
+            NORMAL.mean + jnp.eye(3), jnp.array([1.0, 0.5, 2.0])
+        ),
+        jnp.arange(3)[:, None],
+        jnp.log(jnp.array([0.2, 0.3, 0.5])),
+        NORMAL.time,
+    ),
     "joint": lambda: fl.JointBelief(NORMAL, 2),
     "tangent": lambda: fl.TangentBelief(NORMAL, NORMAL, jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), NORMAL), ()),
     "bank": lambda: fl.BankBelief(
@@ -203,6 +211,7 @@ SAMPLING_FILTERS = {
     "particle": lambda: fl.ParticleFilter(2000),
 }
 FILTERS = EXACT_FILTERS | SAMPLING_FILTERS
+MIXTURE_FILTERS = {"gaussian_sum": lambda: fl.GaussianSum(fl.Kalman(), 4)}  # of models that jump or switch
 
 
 SMOOTHERS = {  # each with its filter

@@ -56,7 +56,7 @@ ALTERNATIVES = (
     *("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers"),
     *("analyses", "quadratures", "forms", "filters", "smoothers", "learners"),
 )
-COMPOSITES = ("beliefs.joint",)  # made of the other beliefs
+COMPOSITES = ("beliefs.joint", "beliefs.mixture")  # made of the other beliefs
 # What computes an estimate or a law by a published method says whose it is.
 SOURCED = (
     "models.transitions",

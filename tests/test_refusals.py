@@ -86,6 +86,11 @@ WRONG = {
     "state-dependent jumps": (lambda: with_jumps(lambda t, x, u: x[0], MARK), "jumps: LinearSDE needs a constant"),
     "state-dependent marks": (lambda: with_jumps(1.0, lambda t, x, u: MARK), "jumps: LinearSDE needs a constant"),
     "jumps in Kalman": (lambda: started(fl.Kalman(), with_jumps(1.0, MARK)), "transition: Kalman needs Gaussian noise"),
+    "no jumps in a Gaussian sum": (
+        lambda: started(fl.GaussianSum(fl.Kalman(), 3), fl.LinearSDE(MATRIX, NOISE)),
+        "transition: GaussianSum needs jumps, got LinearSDE without",
+    ),
+    "no members": (lambda: fl.GaussianSum(fl.Kalman(), 0), "size:"),
     "counted": (
         lambda: fl.SinceLast(counting().transition, lambda t, x, u: x, counted=[[1.0, 1.0]]),
         "counted: shape (1, 1)",

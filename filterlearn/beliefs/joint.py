@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.beliefs.ensemble import Ensemble
 from filterlearn.beliefs.gaussian import AbstractGaussianBelief, Gaussian
-from filterlearn.beliefs.particles import Particles, drawn_by_weight, weighted_covariance, weighted_mean
+from filterlearn.beliefs.mixture import mixed
+from filterlearn.beliefs.particles import Particles, drawn_by_weight
 
 
 class AbstractJointBelief(AbstractBelief):
@@ -84,16 +85,12 @@ class JointBelief(AbstractJointBelief):
 def pooled(members: AbstractBelief, log_weights, time) -> AbstractBelief:
     """The mixture of M beliefs stacked on their first axis: pooled particles when they are samples, else the Gaussian with
     the moments of the mixture. What a member of weight zero says does not count."""
-    weights = jnp.exp(log_weights)
     if isinstance(members, Particles | Ensemble):
         points = members.points if isinstance(members, Particles) else members.members
         n = points.shape[1]
         own = members.log_weights if isinstance(members, Particles) else jnp.full((1, n), -jnp.log(n), points.dtype)
         return Particles(points.reshape(-1, points.shape[-1]), (log_weights[:, None] + own).reshape(-1), time)
-    means, covariances = jax.vmap(lambda b: (b.mean, b.covariance))(members)
-    between = weighted_covariance(means, weights)
-    within = weighted_mean(covariances.reshape(weights.shape[0], -1), weights).reshape(between.shape)
-    return Gaussian.of(weighted_mean(means, weights), within + between, time)
+    return Gaussian.of(*mixed(members, log_weights), time)
 
 
 class NestedBelief(AbstractJointBelief):

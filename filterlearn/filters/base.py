@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from filterlearn.beliefs.particles import mean_of_told
 from filterlearn.forms.base import AbstractForm
 from filterlearn.forms.moment import MomentForm
 from filterlearn.forms.square_root import SquareRootForm
@@ -14,10 +15,10 @@ from filterlearn.models.base import (
     starting_gaussian,
 )
 from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
-from filterlearn.numerics.densities import masked_normal
+from filterlearn.numerics.densities import effective_size, masked_normal, normalise
 from filterlearn.numerics.masking import choose, filled, observed
 from filterlearn.numerics.small import product
-from filterlearn.protocol import COVARIANCE_LOST, NOT_FINITE, Info, origin_of, strong
+from filterlearn.protocol import COLLAPSED, COVARIANCE_LOST, NOT_FINITE, Info, origin_of, strong
 
 
 def check_form(form) -> None:
@@ -106,3 +107,18 @@ def gaussian_info(error, root, variance, mask, mean):
     evidence = jnp.where(mask.any(), masked_normal(error, root, mask), 0.0)
     lost = COVARIANCE_LOST * ~jnp.all(jnp.isfinite(root))
     return predicted_info(evidence, error, mask, mean, variance, lost)
+
+
+def weighed(prior, infos, value):
+    """(log-weights, Info of the mixture) once M filters, weighing exp(`prior`) before, all saw one datum. One that is not
+    finite gets weight zero; predictions are those of the filters that make one, flags those of the filters that still weigh.
+    """
+    evidence = jnp.where(jnp.isfinite(infos.log_evidence), infos.log_evidence, -jnp.inf)
+    weights, total = normalise(prior + evidence)
+    share, (means, variances) = jnp.exp(prior), infos.predicted
+    mean = mean_of_told(means, share)
+    variance = mean_of_told(variances + (means - mean) ** 2, share)
+    total = jnp.where(observed(value).any(), total, 0.0)
+    raised = jax.lax.reduce_or(jnp.where(jnp.exp(weights) > 0, infos.flags, 0), axes=(0,)) | COLLAPSED * ~jnp.isfinite(total)
+    info = Info(total, (mean, variance), mean_of_told(infos.pit, share), effective_size(weights), raised.astype(jnp.int32))
+    return weights, info

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import BankBelief
-from filterlearn.learners.base import AbstractLearner, weighed
+from filterlearn.filters.base import weighed
+from filterlearn.learners.base import AbstractLearner
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.protocol import strong

@@ -4,11 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from filterlearn.beliefs.particles import mean_of_told
-from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.forgetting import forgetting_map
-from filterlearn.numerics.masking import observed
-from filterlearn.protocol import COLLAPSED, AbstractAlgorithm, Info, origin_of
+from filterlearn.protocol import AbstractAlgorithm, origin_of
 
 _STREAM = 2**31 - 2
 
@@ -32,18 +29,3 @@ def forgotten(family, belief, time, *, key=None):
     own = None if key is None else jax.random.fold_in(key, _STREAM)  # `key` itself drives the filter's prediction
     law = forgetting_map(mean, belief.covariance, *places, *prior, kept, belief.fresh(1 - kept))
     return belief.mapped(*law, key=own)
-
-
-def weighed(prior, infos, value):
-    """(log-weights, Info of the mixture) once M filters, weighing exp(`prior`) before, all saw one datum. One that is not
-    finite gets weight zero; predictions are those of the filters that make one, flags those of the filters that still weigh.
-    """
-    evidence = jnp.where(jnp.isfinite(infos.log_evidence), infos.log_evidence, -jnp.inf)
-    weights, total = normalise(prior + evidence)
-    share, (means, variances) = jnp.exp(prior), infos.predicted
-    mean = mean_of_told(means, share)
-    variance = mean_of_told(variances + (means - mean) ** 2, share)
-    total = jnp.where(observed(value).any(), total, 0.0)
-    raised = jax.lax.reduce_or(jnp.where(jnp.exp(weights) > 0, infos.flags, 0), axes=(0,)) | COLLAPSED * ~jnp.isfinite(total)
-    info = Info(total, (mean, variance), mean_of_told(infos.pit, share), effective_size(weights), raised.astype(jnp.int32))
-    return weights, info

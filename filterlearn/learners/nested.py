@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from filterlearn.beliefs.joint import NestedBelief
 from filterlearn.beliefs.particles import Particles, weighted_covariance
 from filterlearn.clock import whole
-from filterlearn.learners.base import AbstractLearner, forgotten, weighed
+from filterlearn.filters.base import weighed
+from filterlearn.learners.base import AbstractLearner, forgotten
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import semidefinite_factor, spread

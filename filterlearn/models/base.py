@@ -85,6 +85,23 @@ class AbstractGaussianTransition(AbstractTransition):
         """Mean and a factor L (covariance L L') of one substep from t0 to t1."""
 
 
+class AbstractJumping(AbstractGaussianTransition):
+    """A transition with compound-Poisson jumps, which takes the numbers of jumps in a gap as given."""
+
+    @property
+    @abc.abstractmethod
+    def kinds(self) -> tuple:
+        """The kinds of jumps."""
+
+    @abc.abstractmethod
+    def without_jumps(self) -> AbstractGaussianTransition:
+        """The transition between jumps."""
+
+    @abc.abstractmethod
+    def given_jumps(self, counts: Float[Array, "kinds"], t0, t1, u=None) -> AbstractGaussianTransition:
+        """The transition from t0 to t1, given how many jumps of each kind there are on the way."""
+
+
 class AbstractLinearTransition(AbstractGaussianTransition):
     """x(t1) = A x(t0) + b + noise of mean 0 and covariance Q, exactly."""
 

@@ -4,9 +4,11 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from filterlearn.models.base import arrays, timed
 from filterlearn.models.jumps import checked_jumps
+from filterlearn.numerics.small import safe_sqrt
 
 
 def _callable(given):
@@ -31,6 +33,21 @@ class SDE(eqx.Module):
             raise TypeError(f"drift: a function (t, x, u) is needed, got {type(drift).__name__}")
         self.drift, self.diffusion = timed(drift), arrays(diffusion)
         self.jumps = checked_jumps(jumps)
+
+    def with_flow(self, rates: Float[Array, "kinds"]):
+        """The SDE whose jumps come as a steady flow of so many of each kind per unit of time: their means in the drift, their
+        covariances in the noise."""
+
+        def drift(t, x, u):
+            moments = (jump.moments(t, x, u) for jump in self.jumps)
+            return self.drift(t, x, u) + sum(rate * mean for rate, (_, mean, _) in zip(rates, moments, strict=True))
+
+        def diffusion(t, x, u):
+            moments = (jump.moments(t, x, u) for jump in self.jumps)
+            columns = [safe_sqrt(rate) * factor for rate, (*_, factor) in zip(rates, moments, strict=True)]
+            return jnp.concatenate([self.noise_matrix(t, x, u), *columns], axis=1)
+
+        return SDE(drift, diffusion)
 
     def diffusion_at(self, t, x, u):
         """The diffusion as it is given, `(n, m)` or its diagonal `(n,)`."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr, ndtr
 
-from filterlearn.models.base import AbstractGaussianTransition
+from filterlearn.models.base import AbstractGaussianTransition, AbstractJumping
 from filterlearn.models.jumps import (
     candidates,
     counted_jumps,
@@ -41,7 +41,7 @@ class AbstractOneStep(AbstractGaussianTransition):
         return mean + applied(factor, noise)
 
 
-class AbstractStepping(AbstractGaussianTransition):
+class AbstractStepping(AbstractJumping):
     """A scheme that takes `substeps` equal substeps of an SDE in each gap."""
 
     sde: eqx.AbstractVar[SDE]
@@ -61,6 +61,20 @@ class AbstractStepping(AbstractGaussianTransition):
     def refined(self):
         """The same scheme with twice the substeps."""
         return self.with_steps(2 * self.substeps)
+
+    @property
+    def kinds(self) -> tuple:
+        """Those of the SDE."""
+        return self.sde.jumps
+
+    def without_jumps(self):
+        """The scheme with the SDE without jumps."""
+        return eqx.tree_at(lambda scheme: scheme.sde, self, SDE(self.sde.drift, self.sde.diffusion))
+
+    def given_jumps(self, counts, t0, t1, u=None):
+        """The jumps spread evenly over the gap: their sum has its mean and covariance where the drift is constant."""
+        gap = t1 - t0
+        return eqx.tree_at(lambda scheme: scheme.sde, self, self.sde.with_flow(counts / jnp.where(gap > 0, gap, 1.0)))
 
     def core(self, x):
         """The part of the state that the SDE moves."""

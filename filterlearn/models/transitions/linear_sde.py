@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtr
 from numpyro.distributions import Distribution
 
-from filterlearn.models.base import AbstractLinearTransition, arrays, value_at
+from filterlearn.models.base import AbstractJumping, AbstractLinearTransition, arrays, value_at
 from filterlearn.models.jumps import checked_jumps, jump_moments, kind_keys, poisson_count, split_noise, sum_first, with_keys
 from filterlearn.models.transitions.base import AbstractOneStep
 from filterlearn.numerics.discretise import linear_laws
@@ -44,7 +44,7 @@ class _OneGap(AbstractOneStep, AbstractLinearTransition):
         return applied(matrix, x) + offset, jnp.where(t1 > t0, self.factor, 0.0)
 
 
-class LinearSDE(AbstractOneStep, AbstractLinearTransition):
+class LinearSDE(AbstractOneStep, AbstractLinearTransition, AbstractJumping):
     """dx = (A x + b) dt + G dW + jumps, exact over any gap (Higham 2008, chapter 10, doi:10.1137/1.9780898717778).
 
     `drift_matrix` A `(n, n)`, `diffusion` G `(n, m)` or its diagonal `(n,)`, `offset` b `(n,)`; each may be a function of
@@ -72,6 +72,29 @@ class LinearSDE(AbstractOneStep, AbstractLinearTransition):
     def gaussian(self) -> bool:
         """Whether there are no jumps."""
         return not self.jumps
+
+    @property
+    def kinds(self) -> tuple:
+        """The kinds of jumps."""
+        return self.jumps
+
+    def without_jumps(self):
+        """The linear SDE between jumps."""
+        return LinearSDE(self.drift_matrix, self.diffusion, self.offset)
+
+    def given_jumps(self, counts, t0, t1, u=None):
+        """The moments of the law given the numbers, jump times independent and uniform: N jumps J add N E[exp(A s) J] and
+        N cov(exp(A s) J), s uniform over the gap. Exactly the law where A = 0 and marks are Normal."""
+        a, b, q = self._coefficients(t0, u)
+        gap = jnp.reshape(t1 - t0, 1)
+        matrix, offset, covariance = _only(linear_laws(a, b, q, gap))
+        share = counts / jnp.where(gap > 0, gap, 1.0)
+        for number, jump in zip(share, self.jumps, strict=True):
+            _, mean, factor = jump.moments(t0, b, u)
+            _, reach, second = _only(linear_laws(a, mean, jnp.outer(mean, mean) + factor @ factor.T, gap))
+            offset = offset + number * reach
+            covariance = covariance + number * (second - jnp.outer(reach, reach) / jnp.where(gap > 0, gap, 1.0))
+        return _OneGap(matrix, offset, covariance)
 
     def _coefficients(self, t, u):
         a = jnp.asarray(value_at(self.drift_matrix, t, u))

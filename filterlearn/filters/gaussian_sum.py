@@ -1,0 +1,114 @@
+"""The Gaussian-sum filter of processes that jump."""
+
+import itertools
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from filterlearn.beliefs.mixture import Mixture, mixed
+from filterlearn.clock import whole
+from filterlearn.filters.base import weighed
+from filterlearn.models.base import AbstractJumping, StateSpaceModel
+from filterlearn.numerics.clusters import clusters
+from filterlearn.numerics.masking import choose, observed
+from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
+
+_NOTHING = -1e3  # the log-weight below which a member tells nothing of its cluster
+
+
+class GaussianSum(AbstractAlgorithm):
+    """A mixture of the beliefs of `filter`, a Gaussian one, in which every number of jumps since the datum before is a
+    hypothesis: 0 to `most` of each kind of `CompoundPoisson` (Sorenson & Alspach 1971, doi:10.1016/0005-1098(71)90097-5).
+
+    Each of `size` members branches over the numbers of jumps, by their Poisson law at its mean; a datum weighs the branches;
+    before the next gap they are merged to `size` again, nearest first, by their moments. The belief is a `Mixture` whose
+    labels are the numbers of jumps: `belief.probability(lambda jumps: jumps[0] > 0)` is that of a jump since the datum
+    before.
+
+    Exact, the evidence too, with `Kalman` inside, `LinearSDE([[0]], ...)`, Normal marks, and branches that need no merging:
+    where the state is seen without error, or `size` holds all histories. Otherwise biased by the merging, by a Gaussian law
+    for jumps whose times within the gap are not known (`LinearSDE`: its exact moments; other schemes: jumps spread evenly
+    over the gap), by the filter inside, and by leaving out more than `most` jumps. Mean and covariance of a prediction
+    with `LinearSDE` are exact.
+    """
+
+    filter: AbstractAlgorithm
+    size: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        whole("size", self.size, 1)
+        if not isinstance(self.filter, AbstractAlgorithm):
+            raise TypeError(f"filter: a Gaussian filter is needed, got {type(self.filter).__name__}")
+
+    def init(self, problem, *, key=None):
+        """The filter's start, in one member."""
+        model = problem.resolve()
+        if not isinstance(model.transition, AbstractJumping) or not model.transition.kinds:
+            name = type(model.transition).__name__
+            raise TypeError(f"transition: GaussianSum needs jumps, got {name} without; use the filter inside")
+        still = StateSpaceModel(model.initial, model.transition.without_jumps(), model.observation)
+        belief = strong(self.filter.init(still, key=key))
+        labels = _labels(model.transition.kinds, self.size)
+        members = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(labels), *leaf.shape)), belief)
+        weights = jnp.where(jnp.arange(len(labels)) == 0, 0.0, -jnp.inf).astype(belief.time.dtype)
+        return Mixture(members, jnp.asarray(labels), weights, belief.time)
+
+    def predict(self, problem, belief, time, inputs=None, *, key=None):
+        """Merged to `size`, then branched over the numbers of jumps; at equal times nothing."""
+        model, start = problem.resolve(), origin_of(belief.time, time)
+        kept, weights = self._merged(belief)
+        counts = jnp.asarray(_labels(model.transition.kinds, 1), weights.dtype)
+
+        def branch(count):
+            given = StateSpaceModel(
+                model.initial, model.transition.given_jumps(count, start, time, inputs), model.observation
+            )
+            return jax.vmap(lambda member: self.filter.predict(given, member, time, inputs, key=key))(kept)
+
+        chances = jax.vmap(lambda mean: _chances(model.transition.kinds, counts, mean, start, time, inputs))(kept.mean)
+        members = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.vmap(branch)(counts))
+        new = Mixture(members, belief.labels, (weights + chances.T).reshape(-1), time)
+        times = jnp.broadcast_to(time, belief.members.time.shape)
+        return choose(time > start, new, eqx.tree_at(lambda b: (b.time, b.members.time), belief, (time, times)))
+
+    def update(self, problem, belief, datum, *, key=None):
+        """Each branch corrected, and weighed by its evidence."""
+        members, infos = jax.vmap(lambda member: self.filter.update(problem, member, datum, key=key))(belief.members)
+        weights, info = weighed(belief.log_weights, infos, datum.value)
+        after = Mixture(members, belief.labels, weights, belief.time)
+        return choose(observed(datum.value).any(), after, belief), info
+
+    def _merged(self, belief):
+        """(`size` members, their log-weights): clusters in units of the mixture's standard deviations, means and covariances
+        alike, by their moments."""
+        members, count = belief.members, belief.log_weights.shape[0]
+        means, covariances = jax.vmap(lambda b: (b.mean, b.covariance))(members)
+        sd = jnp.sqrt(jnp.diagonal(belief.covariance))
+        sd = jnp.where(sd > 0, sd, 1.0)
+        features = jnp.concatenate([means / sd, (covariances / sd / sd[:, None]).reshape(count, -1)], axis=1)
+        within = clusters(features, belief.weights, self.size) == jnp.arange(self.size)[:, None]
+        shares = jnp.where(within, jnp.maximum(belief.log_weights, _NOTHING), -jnp.inf)
+        totals = jax.nn.logsumexp(shares, axis=1)
+        moments = jax.vmap(lambda share: mixed(members, share))(shares - totals[:, None])
+        first = jax.tree.map(lambda leaf: leaf[: self.size], members)
+        weights = jnp.where((within & (belief.log_weights > _NOTHING)).any(axis=1), totals, -jnp.inf)
+        return jax.vmap(lambda b, mean, covariance: b.with_moments(mean, covariance))(first, *moments), weights
+
+
+def _labels(kinds, copies) -> np.ndarray:
+    """Every choice of numbers of jumps, each `copies` times, `(branches copies, kinds)`."""
+    return np.repeat(np.array(list(itertools.product(*(range(kind.most + 1) for kind in kinds)))), copies, axis=0)
+
+
+def _chances(kinds, counts, mean, start, time, inputs) -> Any:
+    """Log-probabilities of the branches: Poisson laws at the mean, without more than `most` jumps."""
+    rates = jnp.stack([kind.rate(start, mean, inputs) for kind in kinds]) * (time - start)
+    terms = jnp.where(
+        rates > 0,
+        counts * jnp.log(jnp.where(rates > 0, rates, 1.0)) - jax.scipy.special.gammaln(counts + 1.0),
+        jnp.where(counts > 0, -jnp.inf, 0.0),
+    )
+    return jax.nn.log_softmax(jnp.sum(terms, axis=1))
