@@ -61,6 +61,13 @@ class AbstractAlgorithm(eqx.Module):
     def update(self, problem, belief, datum, *, key=None) -> tuple[AbstractBelief, Info]:
         """The belief after a datum at the belief's time."""
 
+    def step(self, problem, belief, datum, *, keys) -> tuple[AbstractBelief, Info]:
+        """Both in one, for a datum no earlier than the belief: the prediction by the first of two keys (None where none is
+        needed), the update by the second. An algorithm that predicts with an eye on the datum does so here."""
+        first, second = keys
+        ahead = self.predict(problem, belief, datum.time, datum.inputs, key=first)
+        return self.update(problem, ahead, datum, key=second)
+
     def sweep(self, advance, read, belief, rows):
         """The whole of a series: (the last belief, what is saved of each). `advance(belief, row)` is one step, `read(row)`
         the key, the problem and the datum of a row; the rows are stacked on their first axis. One after another, unless
@@ -87,12 +94,10 @@ def _split(key):
 def step(algorithm, problem, belief, datum, *, key=None):
     """Predict to the datum's time, then update: `(belief, Info)`. A datum before the belief's time changes nothing and is
     flagged late."""
-    first, second = _split(key)
     late = datum.time < belief.time
     time = jnp.where(late, belief.time, datum.time)
     value = jnp.where(late, jnp.nan, datum.value)
-    ahead = algorithm.predict(problem, belief, time, datum.inputs, key=first)
-    after, info = algorithm.update(problem, ahead, Datum(time, value, datum.inputs), key=second)
+    after, info = algorithm.step(problem, belief, Datum(time, value, datum.inputs), keys=_split(key))
     return after, eqx.tree_at(lambda i: i.flags, info, info.flags + LATE * late)
 
 

@@ -177,6 +177,9 @@ BELIEFS = {
         jnp.log(jnp.array([0.2, 0.3, 0.5])),
         NORMAL.time,
     ),
+    "particles_with_lineage": lambda: fl.Particles(
+        jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time, fl.Lineage(*(jnp.arange(500),) * 3)
+    ),
     "joint": lambda: fl.JointBelief(NORMAL, 2),
     "tangent": lambda: fl.TangentBelief(NORMAL, NORMAL, jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), NORMAL), ()),
     "bank": lambda: fl.BankBelief(
@@ -212,6 +215,19 @@ SAMPLING_FILTERS = {
 }
 FILTERS = EXACT_FILTERS | SAMPLING_FILTERS
 MIXTURE_FILTERS = {"gaussian_sum": lambda: fl.GaussianSum(fl.Kalman(), 4)}  # of models that jump or switch
+
+PROPOSALS = {
+    "bootstrap": fl.Bootstrap,
+    "guided": fl.Guided,
+    "guided_unscented": lambda: fl.Guided(fl.Unscented()),
+    "modified_bridge": fl.ModifiedBridge,
+    "auxiliary_bootstrap": lambda: fl.Auxiliary(fl.Bootstrap()),
+    "auxiliary_guided": lambda: fl.Auxiliary(fl.Guided()),
+}
+GENEALOGIES = {
+    "at_every_datum": lambda: fl.Genealogy(fl.ParticleFilter(100, fl.Multinomial())),
+    "adaptive_guided": lambda: fl.Genealogy(fl.ParticleFilter(100, fl.Adaptive(fl.Multinomial()), fl.Guided())),
+}
 
 
 SMOOTHERS = {  # each with its filter

@@ -18,19 +18,8 @@ from tests import cases
 HOUSE = Path(fl.__file__).parent
 APPLICATIONS = ("volatility", "rivals", "demo", "cli")  # they use the public names, as a user would
 ORDER = (
-    *(
-        "numerics",
-        "clock",
-        "inputs",
-        "data",
-        "datasets",
-        "beliefs",
-        "models",
-        "resamplers",
-        "analyses",
-        "quadratures",
-        "forms",
-    ),
+    *("numerics", "clock", "inputs", "data", "datasets", "beliefs", "models", "resamplers"),
+    *("analyses", "quadratures", "forms", "proposals"),
     *("protocol", "filters", "smoothers", "learners", "diagnostics", "posteriors", "training", "streams"),
     *APPLICATIONS,
 )
@@ -54,20 +43,13 @@ FENCES = {
 # Folders whose files are alternatives to each other: each imports base.py and its parents, and takes siblings as fields.
 ALTERNATIVES = (
     *("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers"),
-    *("analyses", "quadratures", "forms", "filters", "smoothers", "learners"),
+    *("analyses", "quadratures", "forms", "proposals", "filters", "smoothers", "learners"),
 )
 COMPOSITES = ("beliefs.joint", "beliefs.mixture")  # made of the other beliefs
 # What computes an estimate or a law by a published method says whose it is.
 SOURCED = (
-    "models.transitions",
-    "resamplers",
-    "analyses",
-    "quadratures",
-    "forms",
-    "filters",
-    "smoothers",
-    "learners",
-    "posteriors",
+    *("models.transitions", "resamplers", "analyses", "quadratures", "forms", "proposals"),
+    *("filters", "smoothers", "learners", "posteriors"),
 )
 SOURCE = re.compile(r"doi:10\.\d{4,9}/\S+|arXiv:\d{4}\.\d{4,5}|ISBN \d{13}")
 
@@ -178,11 +160,11 @@ def registered():
 
 
 def test_every_implementation_is_registered():
-    kinds = ("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers", "filters")
-    assert {
-        c.__name__
-        for c in set(finished((*kinds, "analyses", "quadratures", "forms", "smoothers", "learners"))) - registered()
-    } == set()
+    kinds = (
+        *("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers", "analyses"),
+        *("quadratures", "forms", "proposals", "filters", "smoothers", "learners"),
+    )
+    assert {c.__name__ for c in set(finished(kinds)) - registered()} == set()
 
 
 def test_every_public_name_is_documented():

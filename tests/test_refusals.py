@@ -32,6 +32,25 @@ def with_jumps(*given):
     return fl.LinearSDE(MATRIX, NOISE, jumps=fl.CompoundPoisson(*given))
 
 
+def guided(transition):
+    return started(fl.ParticleFilter(10, proposal=fl.Guided()), transition)
+
+
+def curved():
+    return fl.SDE(lambda t, x, u: -x, lambda t, x, u: 0.3 * x)
+
+
+def stepping_family():
+    """Three Euler steps in each gap, at an unknown scale."""
+
+    def build(p):
+        noise = p["scale"] * NOISE
+        transition = fl.EulerMaruyama(fl.SDE(lambda t, x, u: MATRIX @ x, noise), steps=3)
+        return fl.StateSpaceModel(linear_model().initial, transition, linear_model().observation)
+
+    return fl.ModelFamily(build, {"scale": fl.Parameter(dist.LogNormal(0.0, 1.0))})
+
+
 WRONG = {
     "unequal lengths": (lambda: fl.Dataset([1, 2], [1.0]), "values: 2 rows"),
     "decreasing times": (lambda: fl.Dataset([2, 1], [1.0, 2.0]), "times: decreasing at row 1"),
@@ -94,6 +113,38 @@ WRONG = {
     "counted": (
         lambda: fl.SinceLast(counting().transition, lambda t, x, u: x, counted=[[1.0, 1.0]]),
         "counted: shape (1, 1)",
+    ),
+    "an auxiliary of nothing": (lambda: fl.Auxiliary(fl.Auxiliary(fl.Guided())), "proposal: Bootstrap(), Guided() or"),
+    "guided by substeps": (
+        lambda: guided(fl.EulerMaruyama(linear_sde(), steps=3)),
+        "transition: Guided needs one substep, got 3",
+    ),
+    "guided over jumps": (lambda: guided(jumping()), "transition: Guided needs substeps of Gaussian law"),
+    "guided by squares": (
+        lambda: guided(fl.Milstein(curved(), steps=1)),
+        "transition: Guided needs substeps of Gaussian law",
+    ),
+    "guided by a solver": (
+        lambda: guided(fl.Diffrax(linear_sde(), diffrax.ShARK(), steps=1)),
+        "transition: Guided needs substeps of Gaussian law",
+    ),
+    "a bridge since the last datum": (
+        lambda: started(fl.ParticleFilter(10, proposal=fl.ModifiedBridge()), counting()),
+        "transition: ModifiedBridge needs substeps of Gaussian law, without jumps, got SinceLast",
+    ),
+    "guided by counts": (
+        lambda: fl.Guided().check(
+            fl.StateSpaceModel(
+                fl.Gaussian([0.0], 1.0),
+                fl.LinearDiscrete([[1.0]], [[1.0]]),
+                fl.DistributionObservation(lambda t, x, u: dist.Poisson(jnp.exp(x))),
+            )
+        ),
+        "observation: Guided needs a Gaussian one",
+    ),
+    "substeps bridged inside joint": (
+        lambda: fl.Joint(fl.ParticleFilter(10, proposal=fl.ModifiedBridge())).init(stepping_family(), key=jax.random.key(0)),
+        "transition: ModifiedBridge needs substeps of Gaussian law",
     ),
     "transition": (lambda: fl.StateSpaceModel(fl.Gaussian([0.0], 1.0), 3, 4), "transition:"),
 }

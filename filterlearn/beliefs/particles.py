@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -54,12 +55,41 @@ def drawn_by_weight(log_weights: Float[Array, "N"], n: int, key) -> Int[Array, "
     return jnp.minimum(index, log_weights.shape[0] - 1)
 
 
+class Lineage(eqx.Module):
+    """For each of N points the first point that it descends from, its own place since the last resampling, and how often its
+    line was resampled."""
+
+    roots: Int[Array, "N"]
+    places: Int[Array, "N"]
+    resamplings: Int[Array, "N"]
+
+    def begun(self):
+        """Before a datum: each in its own place."""
+        return Lineage(self.roots, jnp.arange(self.places.shape[0], dtype=self.places.dtype), self.resamplings)
+
+    def noted(self):
+        """After it: one resampling more, if any point has taken another's place."""
+        moved = jnp.any(self.places != jnp.arange(self.places.shape[0]))
+        return Lineage(self.roots, self.places, self.resamplings + moved)
+
+    def variance(self, weights: Float[Array, "N"]) -> Float[Array, ""]:
+        """1 - (N / (N - 1))^(resamplings + 1) (1 - sum over first points of the squared weight of their descendants)."""
+        n = weights.shape[0]
+        shares = jnp.zeros_like(weights).at[self.roots].add(weights)
+        growth = jnp.exp((self.resamplings[0] + 1) * -jnp.log1p(-jnp.ones((), weights.dtype) / n))
+        return 1 - growth * (1 - jnp.sum(shares**2))
+
+
 class Particles(AbstractBelief):
-    """Points `(N, n)` with normalised log-weights `(N,)`. A point of weight zero does not count, finite or not."""
+    """Points `(N, n)` with normalised log-weights `(N,)`. A point of weight zero does not count, finite or not.
+
+    `lineage`, where a filter keeps it, is copied with the points.
+    """
 
     points: Float[Array, "N n"]
     log_weights: Float[Array, "N"]
     time: Any
+    lineage: Lineage | None = None
 
     @property
     def weights(self) -> Float[Array, "N"]:
@@ -89,6 +119,21 @@ class Particles(AbstractBelief):
         """Weighted quantiles."""
         return weighted_quantile(self.points, self.weights, q)
 
+    @property
+    def evidence_variance(self) -> Float[Array, ""]:
+        """Estimate of the variance of exp(log evidence so far) over its squared mean, about that of the log evidence, from
+        the lineage of this one run (Lee & Whiteley 2018, doi:10.1093/biomet/asy028). ValueError where none is kept."""
+        if self.lineage is None:
+            raise ValueError("lineage: not kept; filter with Genealogy(ParticleFilter(size, Multinomial()))")
+        return self.lineage.variance(self.weights)
+
+    def resampled(self, resampler, log_weights: Float[Array, "N"], *, key):
+        """The points, and their lineage if it is kept, chosen by a resampler for these log-weights."""
+        if self.lineage is None:
+            return Particles(*resampler.resample(log_weights, self.points, key=key), self.time)
+        (points, lineage), weights = resampler.resample(log_weights, (self.points, self.lineage), key=key)
+        return Particles(points, weights, self.time, lineage)
+
     def fresh(self, share: Float[Array, "f"]) -> Float[Array, "f"]:
         """All of it: resampling leaves copies, which only noise parts."""
         return share
@@ -96,4 +141,4 @@ class Particles(AbstractBelief):
     def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"], factor: Float[Array, "k f"], *, key):
         """Each point mapped, with noise of its own."""
         noise = jax.random.normal(key, (self.points.shape[0], factor.shape[1]), factor.dtype)
-        return Particles(self.points @ matrix.T + offset + noise @ factor.T, self.log_weights, self.time)
+        return eqx.tree_at(lambda b: b.points, self, self.points @ matrix.T + offset + noise @ factor.T)

@@ -1,7 +1,6 @@
-"""The bootstrap particle filter."""
+"""The particle filter."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
 from filterlearn.beliefs.particles import Particles, mean_of_told
@@ -9,6 +8,8 @@ from filterlearn.clock import whole
 from filterlearn.models.base import starting_sample
 from filterlearn.numerics.densities import effective_size, normalise
 from filterlearn.numerics.masking import choose, observed
+from filterlearn.proposals.base import AbstractProposal, weighed
+from filterlearn.proposals.bootstrap import Bootstrap
 from filterlearn.protocol import COLLAPSED, OUT_OF_RANGE, AbstractAlgorithm, Info, needed, origin_of, strong
 from filterlearn.resamplers.adaptive import Adaptive
 from filterlearn.resamplers.base import AbstractResampler
@@ -16,53 +17,66 @@ from filterlearn.resamplers.systematic import Systematic
 
 
 class ParticleFilter(AbstractAlgorithm):
-    """Moves by the transition, weights by the observation, resamples after the weighting (Gordon, Salmond & Smith 1993,
-    doi:10.1049/ip-f-2.1993.0015).
+    """Moves points by a proposal, weighs them by density times transition over proposal, resamples after the weighting
+    (Gordon, Salmond & Smith 1993, doi:10.1049/ip-f-2.1993.0015; Doucet, Godsill & Andrieu 2000,
+    doi:10.1023/A:1008935410038).
 
-    Any transition that can be sampled, any density. exp(total log evidence) is unbiased; the log is low by about half its
-    variance. The derivative of the evidence is biased unless the resampler carries it (`StopGradient`).
+    With `Bootstrap()` any transition that can be sampled, any density. The other proposals look at the datum while the points
+    move, so they act in `step`, `run` and sessions; `predict` and `update` by themselves are those of `Bootstrap()`.
+    exp(total log evidence) is unbiased; the log is low by about half its variance. The derivative of the evidence is biased
+    unless the resampler carries it (`StopGradient`).
     """
 
     size: int = eqx.field(static=True)
     resampler: AbstractResampler = Adaptive(Systematic())
+    proposal: AbstractProposal = Bootstrap()
 
     def __check_init__(self):
         whole("size", self.size, 2)
         if not isinstance(self.resampler, AbstractResampler):
             raise TypeError(f"resampler: a resampler is needed, got {self.resampler!r}")
+        if not isinstance(self.proposal, AbstractProposal):
+            raise TypeError(f"proposal: Bootstrap(), Guided() or another is needed, got {self.proposal!r}")
 
     def init(self, problem, *, key=None):
         """Points drawn from the initial law."""
-        points, time = starting_sample(problem.resolve().initial, self.size, needed(key))
+        model = problem.resolve()
+        self.proposal.check(model)
+        points, time = starting_sample(model.initial, self.size, needed(key))
         return strong(Particles(points, jnp.full(self.size, -jnp.log(self.size), points.dtype), time))
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """Each point moved by the transition."""
         start = origin_of(belief.time, time)
-        points = problem.resolve().transition.sample_many(belief.points, start, time, inputs, key=needed(key))
-        # Without the barrier the compiler may move the points anew for each of their readers in `update`.
-        return Particles(jax.lax.optimization_barrier(points), belief.log_weights, time)
+        points = Bootstrap().moved(problem.resolve(), belief.points, start, time, inputs, key=needed(key))
+        return Particles(points, belief.log_weights, time, belief.lineage)
 
     def update(self, problem, belief, datum, *, key=None):
         """Weights times the densities, then the resampler."""
-        observation = problem.resolve().observation
-        y, t, u = datum.value, datum.time, datum.inputs
-        mask = observed(y)
-        density = jax.vmap(lambda x: observation.log_prob(y, x, t, u))(belief.points)
-        density = jnp.where(jnp.isnan(density), -jnp.inf, density)
-        weights, evidence = normalise(belief.log_weights + density)
-        info = self._info(observation, belief, datum, mask, jnp.where(mask.any(), evidence, 0.0), weights)
-        points, weights = self.resampler.resample(weights, belief.points, key=needed(key))
-        new = choose(mask.any(), (points, weights), (belief.points, belief.log_weights))
-        return Particles(*new, belief.time), info
+        moved = weighed(problem.resolve().observation, belief.points, datum)
+        return self._weighed(Bootstrap(), belief, moved, belief.time, datum, needed(key))
 
-    def _info(self, observation, belief, datum, mask, evidence, weights):
-        y, t, u = datum.value, datum.time, datum.inputs
-        prior = belief.weights
-        means, variances = jax.vmap(lambda x: observation.predicted(x, t, u))(belief.points)
+    def step(self, problem, belief, datum, *, keys):
+        """Points moved by the proposal, weighed and resampled."""
+        model, start, (first, second) = problem.resolve(), origin_of(belief.time, datum.time), map(needed, keys)
+        chosen = self.proposal.before(model, belief, start, datum, self.resampler, key=second)
+        moved = self.proposal.propose(model, chosen, start, datum, key=first)
+        return self._weighed(self.proposal, chosen, moved, datum.time, datum, second)
+
+    def _weighed(self, proposal, before, moved, time, datum, key):
+        """(belief, Info) of moved points."""
+        factors = jnp.where(jnp.isnan(moved.log_weights), -jnp.inf, moved.log_weights)
+        weights, evidence = normalise(before.log_weights + factors)
+        there, mask = Particles(moved.points, before.log_weights, time, before.lineage), observed(datum.value)
+        info = self._info(there, moved.told, mask, jnp.where(mask.any(), evidence, 0.0), weights)
+        new = proposal.after(there, weights, self.resampler, key=key)
+        return choose(mask.any(), new, there), info
+
+    def _info(self, belief, told, mask, evidence, weights):
+        means, variances, below = told
+        prior = jnp.exp(normalise(belief.log_weights)[0])
         mean = mean_of_told(means, prior)
         variance = mean_of_told(variances + (means - mean) ** 2, prior)
-        below = jax.vmap(lambda x: observation.cdf(y, x, t, u))(belief.points)
         pit = jnp.where(mask, mean_of_told(below, prior), jnp.nan)
         lost = ~jnp.isfinite(belief.points).all()
         flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence) + OUT_OF_RANGE * lost, jnp.int32)

@@ -49,8 +49,8 @@ class Bank(AbstractLearner):
         return jnp.shape(jax.tree.leaves(self.grid)[0])[0]
 
     def _each(self, verb, problem, beliefs, key):
-        """verb(problem, belief, key) of every member, the settings in the precision of the family."""
-        keys = None if key is None else jax.random.split(key, self.size)
+        """verb(problem, belief, key) of every member, from one key or several; settings in the precision of the family."""
+        keys = jax.tree.map(lambda k: jax.random.split(k, self.size), key)
         grid = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.median.dtype), self.grid)
         return jax.vmap(lambda value, belief, k: verb(self.vary(problem, value), belief, k))(grid, beliefs, keys)
 
@@ -76,7 +76,19 @@ class Bank(AbstractLearner):
         def after(given, member, k):
             return self.learner.update(given, member, datum, key=k)
 
-        members, infos = self._each(after, problem, belief.members, key)
+        return self._weighed(belief, *self._each(after, problem, belief.members, key), datum)
+
+    def step(self, problem, belief, datum, *, keys):
+        """Each member's step, then the weights as in `update`."""
+
+        def after(given, member, k):
+            return self.learner.step(given, member, datum, keys=k)
+
+        members, infos = self._each(after, problem, belief.members, keys)
+        return self._weighed(BankBelief(members, belief.log_weights, datum.time), members, infos, datum)
+
+    def _weighed(self, belief, members, infos, datum):
+        """(belief, Info) from what each member says."""
         weights, info = weighed(belief.log_weights, infos, datum.value)
         new = choose(observed(datum.value).any(), (members, self._spread(weights)), (belief.members, belief.log_weights))
         return BankBelief(*new, belief.time), info

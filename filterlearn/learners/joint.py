@@ -67,6 +67,11 @@ class _GaussianMoved(_Parts, AbstractGaussianTransition):
     push = _Moved.push
     noise_shape = _Moved.noise_shape
 
+    @property
+    def gaussian(self) -> bool:
+        """In one substep: over several, parameters move in each, but `push` moves them once."""
+        return self.substeps == 1 and self.family(self.family.median).resolve().transition.gaussian
+
     def moments(self, x, t0, t1, u=None):
         mean, factor = self.model(x).transition.moments(self.state(x), t0, t1, u)
         centre, own = self.family.motion(x[-self.family.size :], t1 - t0)
@@ -165,6 +170,12 @@ class Joint(AbstractLearner):
     def init(self, problem, *, key=None):
         """Prior parameters and the state that they start from."""
         return self._wrap(problem, self.filter.init(stacked(problem), key=key))
+
+    def step(self, problem, belief, datum, *, keys):
+        """What is to be forgotten forgotten, then the step of the filter inside."""
+        before = forgotten(problem, belief.stacked, datum.time, key=keys[0])
+        new, info = self.filter.step(stacked(problem), before, datum, keys=keys)
+        return self._wrap(problem, new), info
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """What is to be forgotten forgotten, then both moved."""

@@ -93,6 +93,14 @@ class Nested(AbstractLearner):
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """Parameters moved by their laws, then each filter's prediction."""
+        thetas, second = self._moved(problem, belief, time, key)
+        inner = jax.vmap(lambda th, b, k: self.filter.predict(problem(th), b, time, inputs, key=k))(
+            thetas, belief.inner, jax.random.split(second, self.size)
+        )
+        return NestedBelief(Particles(thetas, belief.parameters.log_weights, time), inner, time)
+
+    def _moved(self, problem, belief, time, key):
+        """The parameters at the later time, and a key for the filters inside."""
         first, second = jax.random.split(needed(key))
         gap = time - origin_of(belief.time, time)
         thetas = forgotten(problem, belief.parameters, time, key=key).points
@@ -102,19 +110,28 @@ class Nested(AbstractLearner):
             mean, factor = problem.motion(theta, gap)
             return mean + spread(factor, z)
 
-        thetas = jax.vmap(moved)(thetas, noise)
-        inner = jax.vmap(lambda th, b, k: self.filter.predict(problem(th), b, time, inputs, key=k))(
-            thetas, belief.inner, jax.random.split(second, self.size)
-        )
-        return NestedBelief(Particles(thetas, belief.parameters.log_weights, time), inner, time)
+        return jax.vmap(moved)(thetas, noise), second
 
     def update(self, problem, belief, datum, *, key=None):
         """Each filter's update; its evidence weighs its parameters."""
-        first, second, third = jax.random.split(needed(key), 3)
-        thetas, prior = belief.parameters.points, belief.parameters.log_weights
+        first, *rest = jax.random.split(needed(key), 3)
         inner, infos = jax.vmap(lambda th, b, k: self.filter.update(problem(th), b, datum, key=k))(
-            thetas, belief.inner, jax.random.split(first, self.size)
+            belief.parameters.points, belief.inner, jax.random.split(first, self.size)
         )
+        return self._weighed(problem, belief, inner, infos, datum, rest)
+
+    def step(self, problem, belief, datum, *, keys):
+        """Parameters moved, then the step of the filter inside under each, with the keys that the two verbs would take."""
+        thetas, second = self._moved(problem, belief, datum.time, keys[0])
+        first, *rest = jax.random.split(needed(keys[1]), 3)
+        both = jax.random.split(second, self.size), jax.random.split(first, self.size)
+        inner, infos = jax.vmap(lambda th, b, k: self.filter.step(problem(th), b, datum, keys=k))(thetas, belief.inner, both)
+        before = NestedBelief(Particles(thetas, belief.parameters.log_weights, datum.time), inner, datum.time)
+        return self._weighed(problem, before, inner, infos, datum, rest)
+
+    def _weighed(self, problem, belief, inner, infos, datum, keys):
+        """(belief, Info) from what each filter says."""
+        thetas, prior, (second, third) = belief.parameters.points, belief.parameters.log_weights, keys
         weights, info = weighed(prior, infos, datum.value)
         index = Systematic().ancestors(weights, key=second)
 

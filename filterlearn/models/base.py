@@ -80,6 +80,11 @@ class AbstractGaussianTransition(AbstractTransition):
 
     substeps: eqx.AbstractVar[int]
 
+    @property
+    def gaussian(self) -> bool:
+        """Whether the law of a substep is Gaussian, not only matched to one."""
+        return True
+
     @abc.abstractmethod
     def moments(self, x, t0, t1, u=None) -> tuple[Float[Array, "n"], Float[Array, "n k"]]:
         """Mean and a factor L (covariance L L') of one substep from t0 to t1."""
@@ -104,11 +109,6 @@ class AbstractJumping(AbstractGaussianTransition):
 
 class AbstractLinearTransition(AbstractGaussianTransition):
     """x(t1) = A x(t0) + b + noise of mean 0 and covariance Q, exactly."""
-
-    @property
-    def gaussian(self) -> bool:
-        """Whether the noise is Gaussian."""
-        return True
 
     @abc.abstractmethod
     def discretise(self, t0, t1, u=None):

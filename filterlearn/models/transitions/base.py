@@ -54,6 +54,11 @@ class AbstractStepping(AbstractJumping):
     def drifted(self, x, t, h, u):
         """The mean of one substep without jumps."""
 
+    @property
+    def gaussian(self) -> bool:
+        """Whether there are no jumps."""
+        return not self.sde.jumps
+
     def with_steps(self, steps):
         """The same scheme with another number of substeps."""
         return type(self)(self.sde, steps=steps)  # ty: ignore[invalid-argument-type, unknown-argument]

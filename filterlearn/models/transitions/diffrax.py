@@ -111,6 +111,11 @@ class Diffrax(AbstractStepping):
     def __init__(self, sde, solver, *, steps):
         self.sde, self.solver, self.substeps = sde, _fixed(solver, sde.diffusion), whole("steps", steps, 1)
 
+    @property
+    def gaussian(self) -> bool:
+        """By Euler's solver: others evaluate the drift at points moved by the noise."""
+        return super().gaussian and isinstance(self.solver, diffrax.Euler)
+
     def with_steps(self, steps):
         """The same solver with another number of substeps."""
         return Diffrax(self.sde, self.solver, steps=steps)

@@ -20,6 +20,11 @@ class Milstein(AbstractStepping):
     def __init__(self, sde, *, steps):
         self.sde, self.substeps = sde, whole("steps", steps, 1)
 
+    @property
+    def gaussian(self) -> bool:
+        """With additive noise: else squares of normals enter."""
+        return super().gaussian and not callable(self.sde.diffusion)
+
     def drifted(self, x, t, h, u):
         """x + f h."""
         return x + self.sde.drift(t, x, u) * h

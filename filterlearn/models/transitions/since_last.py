@@ -45,6 +45,11 @@ class SinceLast(AbstractStepping):
         """Those of the scheme inside."""
         return self.transition.substeps
 
+    @property
+    def gaussian(self) -> bool:
+        """No: z is reset between data, which one substep does not know."""
+        return False
+
     def drifted(self, x, t, h, u):
         """Both drifts."""
         y, z = x[: -self.size], x[-self.size :]
