@@ -298,6 +298,13 @@ ANALYSES = {
 }
 SQUARE_ROOTS = ("transform", "serial", "serial_tapered", "local", "rotated")  # Kalman's mean and covariance, exactly
 
+INFLATIONS = {
+    "multiplicative": lambda: fl.Multiplicative(1.1),
+    "relax_to_perturbations": lambda: fl.RelaxToPerturbations(0.4),
+    "relax_to_spread": lambda: fl.RelaxToSpread(0.4),
+    "adaptive": lambda: fl.AdaptiveInflation(0.3),
+}
+
 
 def walking(family, scale):
     """The family with another scale of motion of theta."""

@@ -19,7 +19,7 @@ HOUSE = Path(fl.__file__).parent
 APPLICATIONS = ("volatility", "rivals", "demo", "cli")  # they use the public names, as a user would
 ORDER = (
     *("numerics", "clock", "inputs", "data", "datasets", "beliefs", "models", "resamplers"),
-    *("analyses", "quadratures", "forms", "proposals"),
+    *("analyses", "inflations", "quadratures", "forms", "proposals"),
     *("protocol", "filters", "smoothers", "learners", "diagnostics", "posteriors", "training", "streams"),
     *APPLICATIONS,
 )
@@ -43,12 +43,12 @@ FENCES = {
 # Folders whose files are alternatives to each other: each imports base.py and its parents, and takes siblings as fields.
 ALTERNATIVES = (
     *("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers"),
-    *("analyses", "quadratures", "forms", "proposals", "filters", "smoothers", "learners"),
+    *("analyses", "inflations", "quadratures", "forms", "proposals", "filters", "smoothers", "learners"),
 )
 COMPOSITES = ("beliefs.joint", "beliefs.mixture")  # made of the other beliefs
 # What computes an estimate or a law by a published method says whose it is.
 SOURCED = (
-    *("models.transitions", "resamplers", "analyses", "quadratures", "forms", "proposals"),
+    *("models.transitions", "resamplers", "analyses", "inflations", "quadratures", "forms", "proposals"),
     *("filters", "smoothers", "learners", "posteriors"),
 )
 SOURCE = re.compile(r"doi:10\.\d{4,9}/\S+|arXiv:\d{4}\.\d{4,5}|ISBN \d{13}")

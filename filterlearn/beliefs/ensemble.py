@@ -10,10 +10,12 @@ from filterlearn.beliefs.base import AbstractBelief
 
 
 class Ensemble(AbstractBelief):
-    """N equally weighted members `(N, n)`; the covariance divides by N - 1."""
+    """N equally weighted members `(N, n)`; the covariance divides by N - 1. `inflation` is what an `AdaptiveInflation` has
+    learned, None without one."""
 
     members: Float[Array, "N n"]
     time: Any
+    inflation: Any = None
 
     @property
     def mean(self) -> Float[Array, "n"]:
@@ -37,4 +39,4 @@ class Ensemble(AbstractBelief):
     def mapped(self, matrix: Float[Array, "k n"], offset: Float[Array, "k"], factor: Float[Array, "k f"], *, key):
         """Each member mapped, with noise of its own."""
         noise = jax.random.normal(key, (self.members.shape[0], factor.shape[1]), factor.dtype)
-        return Ensemble(self.members @ matrix.T + offset + noise @ factor.T, self.time)
+        return Ensemble(self.members @ matrix.T + offset + noise @ factor.T, self.time, self.inflation)
