@@ -1,6 +1,11 @@
 """Tests run in float64; single precision is asked for where it is meant."""
 
-import jax
+import os
+
+# Compilation is most of the time that tests take, so the machine code need not be the quickest; commands inherit this.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+
+import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 
