@@ -214,7 +214,26 @@ SAMPLING_FILTERS = {
     "particle": lambda: fl.ParticleFilter(2000),
 }
 FILTERS = EXACT_FILTERS | SAMPLING_FILTERS
-MIXTURE_FILTERS = {"gaussian_sum": lambda: fl.GaussianSum(fl.Kalman(), 4)}  # of models that jump or switch
+CHAIN = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.3, 0.0, 0.7]])
+FINITE = {"markov_chain": lambda: fl.MarkovChain(CHAIN), "markov_process": lambda: fl.MarkovProcess(CHAIN - np.eye(3))}
+
+
+def switching_model():
+    """A level that is calm, or noisy and drawn elsewhere, and is seen worse then."""
+    regimes = [fl.LinearSDE([[-0.5]], [[0.3]]), fl.LinearSDE([[-0.2]], [[1.0]], [0.6])]
+    seen = [fl.LinearGaussianObservation([[1.0]], [[r]], [d]) for r, d in ((0.1, 0.0), (0.5, 0.4))]
+    switched = fl.Switched(fl.MarkovProcess([[-0.4, 0.4], [0.7, -0.7]]), regimes)
+    start = fl.Initial(fl.RegimeStart([0.3], [[0.2]], [0.7, 0.3]), 0.0)
+    return fl.StateSpaceModel(start, switched, fl.SwitchedObservation(seen))
+
+
+SWITCHING = {"switched": switching_model}
+MIXTURE_FILTERS = {  # of models that jump or switch
+    "gaussian_sum": lambda: fl.GaussianSum(fl.Kalman(), 4),
+    "hidden_markov": fl.HiddenMarkov,
+    "interacting_models": lambda: fl.Switching(fl.Kalman()),
+    "pairs_of_regimes": lambda: fl.Switching(fl.Kalman(), fl.PairsOfRegimes()),
+}
 
 PROPOSALS = {
     "bootstrap": fl.Bootstrap,

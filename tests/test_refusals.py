@@ -3,6 +3,7 @@
 import re
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ import numpyro.distributions as dist
 import pytest
 
 import filterlearn as fl
-from tests.cases import MARK, MATRIX, NOISE, counting, linear_model, linear_sde, regression_family
+from tests.cases import MARK, MATRIX, NOISE, counting, linear_model, linear_sde, regression_family, switching_model
 
 NAN, INF = float("nan"), float("inf")
 
@@ -108,6 +109,31 @@ WRONG = {
     "no jumps in a Gaussian sum": (
         lambda: started(fl.GaussianSum(fl.Kalman(), 3), fl.LinearSDE(MATRIX, NOISE)),
         "transition: GaussianSum needs jumps, got LinearSDE without",
+    ),
+    "no finite states": (
+        lambda: fl.HiddenMarkov().init(linear_model()),
+        "transition: HiddenMarkov needs MarkovChain or MarkovProcess, got LinearSDE",
+    ),
+    "no law of numbers": (
+        lambda: fl.HiddenMarkov().init(
+            fl.StateSpaceModel(fl.Gaussian([0.0], 1.0), fl.MarkovChain(np.eye(2)), linear_model().observation)
+        ),
+        "initial: HiddenMarkov needs Initial",
+    ),
+    "rows of a chain": (lambda: fl.MarkovChain([[0.5, 0.4], [0.0, 1.0]]), "matrix: rows that sum to 1"),
+    "rates of a chain": (
+        lambda: fl.MarkovProcess([[1.0, -1.0], [0.0, 0.0]]),
+        "generator: no negative entry off the diagonal",
+    ),
+    "no regimes": (
+        lambda: fl.Switching(fl.Kalman()).init(linear_model()),
+        "transition: Switching needs Switched, got LinearSDE",
+    ),
+    "regimes of the start": (
+        lambda: fl.Switching(fl.Kalman()).init(
+            eqx.tree_at(lambda m: m.initial.distribution.probabilities, switching_model(), jnp.ones(3) / 3)
+        ),
+        "initial: 2 regimes are needed, one for each transition, got 3",
     ),
     "no members": (lambda: fl.GaussianSum(fl.Kalman(), 0), "size:"),
     "counted": (

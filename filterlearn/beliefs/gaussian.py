@@ -64,6 +64,10 @@ class AbstractGaussianBelief(AbstractBelief):
         """A belief of this kind at the same time, with the covariance F F'."""
 
     @abc.abstractmethod
+    def beside(self, value) -> "AbstractGaussianBelief":
+        """The belief about x and one more coordinate, which is known."""
+
+    @abc.abstractmethod
     def marginal(self, part: slice) -> "AbstractGaussianBelief":
         """The belief about some coordinates."""
 
@@ -107,6 +111,10 @@ class Gaussian(AbstractGaussianBelief):
         """The covariance F F'."""
         return self.with_moments(mean, symmetric(product(factor, factor.T)))
 
+    def beside(self, value):
+        """A row and a column of zeros."""
+        return self.with_moments(jnp.append(self.mean, value), jnp.pad(self.covariance, (0, 1)))
+
     def marginal(self, part):
         """A block of the covariance."""
         return self.with_moments(self.mean[part], self.covariance[part, part])
@@ -138,6 +146,10 @@ class SquareRootGaussian(AbstractGaussianBelief):
     def with_factor(self, mean, factor):
         """The factor made triangular."""
         return SquareRootGaussian(mean, triangular(factor), self.time)
+
+    def beside(self, value):
+        """A row and a column of zeros."""
+        return SquareRootGaussian(jnp.append(self.mean, value), jnp.pad(self.factor, (0, 1)), self.time)
 
     def marginal(self, part):
         """Some rows of the factor."""

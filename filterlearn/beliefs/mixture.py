@@ -5,13 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from filterlearn.beliefs.base import AbstractBelief
 from filterlearn.beliefs.gaussian import AbstractGaussianBelief
 from filterlearn.beliefs.particles import drawn_by_weight, weighted_covariance, weighted_mean
 
 _HALVINGS = 60
+_NOTHING = -1e3  # a log-weight below it tells nothing of its group
 
 
 def mixed(members: AbstractBelief, log_weights: Float[Array, "K"]):
@@ -20,6 +21,17 @@ def mixed(members: AbstractBelief, log_weights: Float[Array, "K"]):
     means, covariances = jax.vmap(lambda b: (b.mean, b.covariance))(members)
     within = weighted_mean(covariances.reshape(weights.shape[0], -1), weights).reshape(covariances.shape[1:])
     return weighted_mean(means, weights), within + weighted_covariance(means, weights)
+
+
+def merged(members: AbstractGaussianBelief, log_weights: Float[Array, "K"], within: Bool[Array, "g K"]):
+    """(g members, their log-weights): the members `within` each group merged by their moments. Groups of weight zero, and
+    what weighs nothing beside others, stay finite."""
+    shares = jnp.where(within, jnp.maximum(log_weights, _NOTHING), -jnp.inf)
+    totals = jax.nn.logsumexp(shares, axis=1)
+    moments = jax.vmap(lambda share: mixed(members, share))(shares - totals[:, None])
+    like = jax.tree.map(lambda leaf: leaf[: within.shape[0]], members)
+    weights = jnp.where((within & (log_weights > _NOTHING)).any(axis=1), totals, -jnp.inf)
+    return jax.vmap(lambda b, mean, covariance: b.with_moments(mean, covariance))(like, *moments), weights
 
 
 class Mixture(AbstractBelief):

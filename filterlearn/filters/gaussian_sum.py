@@ -8,15 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from filterlearn.beliefs.mixture import Mixture, mixed
+from filterlearn.beliefs.mixture import Mixture, merged
 from filterlearn.clock import whole
 from filterlearn.filters.base import weighed
 from filterlearn.models.base import AbstractJumping, StateSpaceModel
 from filterlearn.numerics.clusters import clusters
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
-
-_NOTHING = -1e3  # the log-weight below which a member tells nothing of its cluster
 
 
 class GaussianSum(AbstractAlgorithm):
@@ -90,12 +88,7 @@ class GaussianSum(AbstractAlgorithm):
         sd = jnp.where(sd > 0, sd, 1.0)
         features = jnp.concatenate([means / sd, (covariances / sd / sd[:, None]).reshape(count, -1)], axis=1)
         within = clusters(features, belief.weights, self.size) == jnp.arange(self.size)[:, None]
-        shares = jnp.where(within, jnp.maximum(belief.log_weights, _NOTHING), -jnp.inf)
-        totals = jax.nn.logsumexp(shares, axis=1)
-        moments = jax.vmap(lambda share: mixed(members, share))(shares - totals[:, None])
-        first = jax.tree.map(lambda leaf: leaf[: self.size], members)
-        weights = jnp.where((within & (belief.log_weights > _NOTHING)).any(axis=1), totals, -jnp.inf)
-        return jax.vmap(lambda b, mean, covariance: b.with_moments(mean, covariance))(first, *moments), weights
+        return merged(members, belief.log_weights, within)
 
 
 def _labels(kinds, copies) -> np.ndarray:

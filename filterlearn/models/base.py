@@ -115,6 +115,30 @@ class AbstractLinearTransition(AbstractGaussianTransition):
         """(A, b, Q) for the gap; (I, 0, 0) at equal times."""
 
 
+class AbstractFinite(AbstractTransition):
+    """A transition between K states, each a vector of one entry: its number, from 0."""
+
+    @abc.abstractmethod
+    def probabilities(self, t0, t1, u=None) -> Float[Array, "K K"]:
+        """P(x(t1) = j given x(t0) = i); the identity at equal times."""
+
+    def among(self, size: int, t0, t1, u=None) -> Float[Array, "K K"]:
+        """The probabilities; ValueError unless there are `size` states."""
+        found = self.probabilities(t0, t1, u)
+        if found.shape != (size, size):
+            raise ValueError(f"transition: probabilities among {size} states are needed, got shape {found.shape}")
+        return found
+
+    def noise_shape(self, x, u=None):
+        """One normal."""
+        return (1,)
+
+    def push(self, x, t0, t1, u, noise):
+        """By inversion of the cumulative probabilities."""
+        cumulative = jnp.cumsum(self.probabilities(t0, t1, u)[x[0].astype(int)])
+        return jnp.sum(cumulative[:-1] < jax.scipy.special.ndtr(noise), keepdims=True).astype(x.dtype)
+
+
 class AbstractObservation(eqx.Module):
     """The law of a datum given the state."""
 
@@ -158,7 +182,7 @@ class Initial(eqx.Module):
     def sample(self, n: int, *, key):
         """`n` draws `(n, dimension)`."""
         draws = jnp.asarray(self.distribution.sample(key, (n,)))
-        return draws.reshape(n, -1)
+        return draws.reshape(n, -1).astype(jnp.promote_types(draws.dtype, jnp.float32))
 
     def moments(self):
         """Mean and covariance, for Gaussian beliefs."""

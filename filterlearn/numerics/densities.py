@@ -17,6 +17,11 @@ def masked_normal(innovation: Float[Array, "m"], factor: Float[Array, "m m"], ma
     return -0.5 * jnp.sum(white**2) - logdet - 0.5 * LOG_2PI * jnp.sum(mask)
 
 
+def safe_log(x):
+    """The logarithm of what is not negative: -inf, with derivative 0, at 0."""
+    return jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1.0)), -jnp.inf)
+
+
 def log_mean_exp(x: Float[Array, "n"]) -> Float[Array, ""]:
     """log of the mean of exp(x); -inf, not NaN, when every entry is -inf."""
     top = jnp.max(x)
