@@ -73,6 +73,7 @@ _HOME = {
     "analyses.transform": "Transform",
     "analyses.deterministic": "Deterministic",
     "analyses.finite_size": "FiniteSize",
+    "analyses.iterative": "Iterative",
     "analyses.rotated": "Rotated",
     "inflations.base": "AbstractInflation",
     "inflations.multiplicative": "Multiplicative",

@@ -313,9 +313,17 @@ ANALYSES = {
     "serial_tapered": (lambda: fl.Serial(fl.Taper(WIDE, APART, 1e6)), None),
     "local": (lambda: fl.Local(WIDE, 1e6), None),
     "finite_size": (fl.FiniteSize, 0.99 / 1.99),  # the prior's mode of l^2 is (1 + 1/N) (N - 1) / N
+    "iterative": (fl.Iterative, 0.5),
     "rotated": (lambda: fl.Rotated(fl.Transform()), 0.5),
 }
-SQUARE_ROOTS = ("transform", "serial", "serial_tapered", "local", "rotated")  # Kalman's mean and covariance, exactly
+SQUARE_ROOTS = (
+    "transform",
+    "serial",
+    "serial_tapered",
+    "local",
+    "iterative",
+    "rotated",
+)  # Kalman's mean and covariance, exactly
 
 INFLATIONS = {
     "multiplicative": lambda: fl.Multiplicative(1.1),

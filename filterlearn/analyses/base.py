@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from filterlearn.numerics.densities import LOG_2PI
 from filterlearn.numerics.masking import masked_covariance
+from filterlearn.numerics.roots import inverse_root
 from filterlearn.numerics.small import cholesky, lower_solve, upper_solve
 from filterlearn.numerics.taper import gaspari_cohn
 
@@ -73,6 +74,14 @@ def transformed(members, weights, transform):
     return mean + weights @ anomalies + transform @ anomalies
 
 
+def symmetric_transform(members, seen: Innovation):
+    """The members after the Kalman update with the sample moments, mixed by (I + Z' Z)^-1/2."""
+    n = members.shape[0]
+    root = inverse_root(jnp.eye(n, dtype=members.dtype) + seen.spread.T @ seen.spread)
+    weights = root @ (root @ (seen.spread.T @ seen.error)) / jnp.sqrt(n - 1.0)
+    return transformed(members, weights, root)
+
+
 def mean_preserving_rotation(key, n: int, dtype) -> Float[Array, "N N"]:
     """A random orthogonal matrix that leaves the vector of ones alone (Sakov & Oke 2008, doi:10.1175/2007MWR2021.1).
 
@@ -119,3 +128,8 @@ class AbstractAnalysis(eqx.Module):
     @abc.abstractmethod
     def revise(self, members: Float[Array, "N n"], seen: Innovation, *, key) -> Float[Array, "N n"]:
         """The members given the datum."""
+
+    def analysed(self, start, members: Float[Array, "N n"], seen: Innovation, forward, see, *, key) -> Float[Array, "N n"]:
+        """The members given the datum, by one who may look before the gap: `members` are `forward(start)`, with `start` what
+        they were made of, a row for each, and `seen` is `see(members)`."""
+        return self.revise(members, seen, key=key)

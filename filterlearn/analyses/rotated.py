@@ -12,5 +12,13 @@ class Rotated(AbstractAnalysis):
 
     def revise(self, members, seen, *, key):
         """The members of the analysis inside, rotated about their mean."""
-        mean, anomalies = centred(self.analysis.revise(members, seen, key=key))
-        return mean + mean_preserving_rotation(key, members.shape[0], members.dtype) @ anomalies
+        return _rotated(self.analysis.revise(members, seen, key=key), key)
+
+    def analysed(self, start, members, seen, forward, see, *, key):
+        """The same, for an analysis that looks before the gap."""
+        return _rotated(self.analysis.analysed(start, members, seen, forward, see, key=key), key)
+
+
+def _rotated(members, key):
+    mean, anomalies = centred(members)
+    return mean + mean_preserving_rotation(key, members.shape[0], members.dtype) @ anomalies

@@ -1,9 +1,6 @@
 """The ensemble transform Kalman filter."""
 
-import jax.numpy as jnp
-
-from filterlearn.analyses.base import AbstractAnalysis, transformed
-from filterlearn.numerics.roots import inverse_root
+from filterlearn.analyses.base import AbstractAnalysis, symmetric_transform
 
 
 class Transform(AbstractAnalysis):
@@ -16,7 +13,4 @@ class Transform(AbstractAnalysis):
 
     def revise(self, members, seen, *, key):
         """Mean and anomalies, without random numbers."""
-        n = members.shape[0]
-        root = inverse_root(jnp.eye(n, dtype=members.dtype) + seen.spread.T @ seen.spread)
-        weights = root @ (root @ (seen.spread.T @ seen.error)) / jnp.sqrt(n - 1.0)
-        return transformed(members, weights, root)
+        return symmetric_transform(members, seen)

@@ -52,29 +52,53 @@ class EnsembleKalman(AbstractAlgorithm):
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """Each member moved by the transition."""
-        start = origin_of(belief.time, time)
-        members = problem.resolve().transition.sample_many(belief.members, start, time, inputs, key=needed(key))
-        return Ensemble(members, time, belief.inflation)
+        start, forward = self._gap(problem, belief, time, inputs, key)
+        return Ensemble(forward(start), time, belief.inflation)
 
     def update(self, problem, belief, datum, *, key=None):
         """The analysis, the ensemble widened before or after it."""
-        rule, mask = self._inflation, observed(datum.value)
-        mean, anomalies = centred(belief.members)
-        before = rule.prior(anomalies, belief.inflation)
-        x = mean + before
-        predictions, predicted, error, r = self._predicted(problem.resolve().observation, x, datum)
-        seen = innovation(predictions, error, mask, r)
-        variance = jnp.var(predictions, axis=0, ddof=1) + jnp.diagonal(r)
-        collapsed = COLLAPSED * (jnp.max(jnp.abs(anomalies)) == 0)
-        info = predicted_info(seen.log_density(mask), error, mask, predicted, variance, collapsed)
-        middle, after = centred(self.analysis.revise(x, seen, key=needed(key)))
-        members = jnp.where(mask.any(), middle + rule.posterior(before, after), belief.members)
-        return Ensemble(members, belief.time, rule.learned(seen, jnp.sum(mask), belief.inflation)), info
+        return self._revised(problem, belief, belief.members, lambda members: members, datum, key)
 
-    def _predicted(self, observation, members, datum):
-        """The members' predictions of the datum, their mean, its error (0 where missing) and R at the ensemble's mean."""
-        predictions = jax.vmap(lambda x: observation.moments(x, datum.time, datum.inputs)[0])(members)
-        r = observation.moments(jnp.mean(members, axis=0), datum.time, datum.inputs)[1]
-        mean = jnp.mean(predictions, axis=0)
-        error = observation.innovation(filled(datum.value, mean), mean)
-        return predictions, mean, jnp.where(observed(datum.value), error, 0.0), r
+    def step(self, problem, belief, datum, *, keys):
+        """Both, for an analysis that looks before the gap."""
+        start, forward = self._gap(problem, belief, datum.time, datum.inputs, keys[0])
+        return self._revised(problem, belief, start, forward, datum, keys[1])
+
+    def _gap(self, problem, belief, time, inputs, key):
+        """The members with their noise, and how these move."""
+        transition, since = problem.resolve().transition, origin_of(belief.time, time)
+        noise = transition.draw_noise(self.size, belief.members[0], inputs, key=needed(key))
+        moved = jax.vmap(lambda x, e: transition.push(x, since, time, inputs, e))
+        return (belief.members, noise), lambda start: moved(*start)
+
+    def _revised(self, problem, belief, start, forward, datum, key):
+        """(belief, Info), the members at the datum's time being forward(start)."""
+        rule, mask, observation = self._inflation, observed(datum.value), problem.resolve().observation
+
+        def widened(members):
+            mean, anomalies = centred(members)
+            return mean + rule.prior(anomalies, belief.inflation)
+
+        def see(members):
+            return _innovation(observation, members, datum)[0]
+
+        members = forward(start)
+        before = widened(members)
+        seen, error, mean, variance = _innovation(observation, before, datum)
+        collapsed = COLLAPSED * (jnp.max(jnp.abs(centred(members)[1])) == 0)
+        info = predicted_info(seen.log_density(mask), error, mask, mean, variance, collapsed)
+        new = self.analysis.analysed(start, before, seen, lambda rows: widened(forward(rows)), see, key=needed(key))
+        middle, after = centred(new)
+        new = jnp.where(mask.any(), middle + rule.posterior(centred(before)[1], after), members)
+        return Ensemble(new, datum.time, rule.learned(seen, jnp.sum(mask), belief.inflation)), info
+
+
+def _innovation(observation, members, datum):
+    """(the whitened innovation, the error of the predicted mean, 0 where missing, that mean, the variance), with R at the
+    ensemble's mean."""
+    mask = observed(datum.value)
+    predictions = jax.vmap(lambda x: observation.moments(x, datum.time, datum.inputs)[0])(members)
+    r = observation.moments(jnp.mean(members, axis=0), datum.time, datum.inputs)[1]
+    mean = jnp.mean(predictions, axis=0)
+    error = jnp.where(mask, observation.innovation(filled(datum.value, mean), mean), 0.0)
+    return innovation(predictions, error, mask, r), error, mean, jnp.var(predictions, axis=0, ddof=1) + jnp.diagonal(r)
