@@ -12,7 +12,7 @@ import pytest
 from tests import tables
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACE = re.compile(r"# (\S+\.py)(?:, in (\w+))?\n")  # the first line of a block that belongs in a file
 
 

@@ -102,6 +102,14 @@ def test_far_observations_do_not_reach():
         np.testing.assert_allclose(moved[2:], 0.0, atol=1e-12)
 
 
+def test_both_covariances_of_the_gain_are_tapered():
+    """The mean moves by (rho_xy o P H') (rho_yy o H P H' + R)^-1; a taper on the first alone makes the filter diverge."""
+    taper, error = fl.Taper(WIDE, APART, 0.8), Y - H @ MEMBERS.mean(0)
+    p, (cross, between) = np.cov(MEMBERS.T), taper.weights(MEMBERS.dtype)
+    gain = (cross * (p @ H.T)) @ np.linalg.inv(between * (H @ p @ H.T) + R)
+    np.testing.assert_allclose(analysed(fl.Perturbed(taper))[0].mean, MEMBERS.mean(0) + gain @ error, atol=1e-9)
+
+
 def test_taper_is_one_at_zero_continuous_and_definite():
     np.testing.assert_allclose(gaspari_cohn(jnp.array([0.0, 1.82, 3.64, 9.0]), 1.0), [1.0, 5 / 24, 0.0, 0.0], atol=1e-12)
     grid = jnp.arange(30.0)

@@ -1,0 +1,143 @@
+"""Named mistakes, put into a copy of the source one at a time: each must make its test fail (`make mutants`).
+
+Prints a line for each; exits with 1 where a mistake goes unnoticed, or its test fails without it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+
+
+class Mutant(NamedTuple):
+    """A file below the package, the text that is replaced and what by, and the test that must notice: a file and words."""
+
+    file: str
+    right: str
+    wrong: str
+    test: str
+    words: str
+
+
+MUTANTS = {
+    "perturbations left out": Mutant(
+        "analyses/perturbed.py",
+        "errors = seen.error + noise -",
+        "errors = seen.error -",
+        "tests/laws/test_analyses.py",
+        "perturbations_leave",
+    ),
+    "Stratonovich for Ito": Mutant(
+        "models/transitions/euler_maruyama.py",
+        "safe_sqrt(h) * self.sde.diffuse(t, x, u, z)",
+        "safe_sqrt(h) * self.sde.diffuse(t, x + safe_sqrt(h) * self.sde.diffuse(t, x, u, z) / 2, u, z)",
+        "tests/oracles/test_ito.py",
+        "test_draws and euler_maruyama and not since",
+    ),
+    "the observation counted twice in an iterated filter": Mutant(
+        "filters/extended_kalman.py",
+        "            new = linearised(new[0])[1]",
+        "            m, spread = new\n            new = linearised(m)[1]",
+        "tests/laws/test_filters.py",
+        "dense and iterated_extended",
+    ),
+    "a parallel filter that differs from the sequential one": Mutant(
+        "filters/parallel_kalman.py",
+        "form.moved(form.of_factor(white.T), a.T,",
+        "form.moved(form.of_factor(white.T), a,",
+        "tests/oracles/test_parallel.py",
+        "parallel",
+    ),
+    "unequal lengths accepted": Mutant(
+        "data.py", "if len(array) != length:", "if False:", "tests/test_refusals.py", "unequal"
+    ),
+    "NaN carried through": Mutant(
+        "numerics/masking.py",
+        "return jnp.where(jnp.isnan(value), instead, value)",
+        "return value",
+        "tests/laws/test_filters.py",
+        "all_missing and extended",
+    ),
+    "a taper on the cross-covariance alone": Mutant(
+        "analyses/perturbed.py",
+        "cholesky(between * (raw @ raw.T)",
+        "cholesky((raw @ raw.T)",
+        "tests/laws/test_analyses.py",
+        "both_covariances",
+    ),
+    "a covariance that is not semidefinite accepted": Mutant(
+        "beliefs/gaussian.py", "if matrix.size and (low", "if False and (low", "tests/test_refusals.py", "semidefinite"
+    ),
+    "a datum that sees the future": Mutant(
+        "protocol.py",
+        "return jax.lax.scan(advance, belief, rows)",
+        "return jax.lax.scan(advance, belief, rows, reverse=True)",
+        "tests/laws/test_filters.py",
+        "streaming and kalman and not ensemble and not extended",
+    ),
+    "weights kept after resampling": Mutant(
+        "resamplers/base.py",
+        "uniform = jnp.full_like(log_weights, -jnp.log(log_weights.shape[0]))",
+        "uniform = log_weights",
+        "tests/laws/test_resamplers.py",
+        "systematic",
+    ),
+}
+
+
+def _passes(mutant: Mutant, tree: Path) -> bool:
+    """Whether the test passes in a tree; RuntimeError where the words choose no test."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cacheprovider",
+        mutant.test,
+        "-k",
+        mutant.words,
+    ]
+    environment = os.environ | {"PYTHONPATH": str(tree)}
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{mutant.test} -k {mutant.words!r}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 0
+
+
+def _verdict(mutant: Mutant, tree: Path) -> str:
+    """Noticed or what is wrong; the tree is as it was afterwards."""
+    file = tree / "filterlearn" / mutant.file
+    text = file.read_text()
+    if not _passes(mutant, tree):
+        return "FAILS WITHOUT IT"
+    file.write_text(text.replace(mutant.right, mutant.wrong))
+    noticed = not _passes(mutant, tree)
+    file.write_text(text)
+    return "noticed" if noticed else "UNNOTICED"
+
+
+def main(*names: str) -> int:
+    """Tries the mistakes, or those named."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        for name in ("filterlearn", "tests"):
+            shutil.copytree(ROOT / name, tree / name)
+        shutil.copy(ROOT / "pyproject.toml", tree)
+        wrong = 0
+        for name in names or MUTANTS:
+            verdict = _verdict(MUTANTS[name], tree)
+            wrong += verdict != "noticed"
+            print(f"{verdict:17s} {name}", flush=True)
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
