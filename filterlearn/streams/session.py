@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import operator
+from functools import lru_cache, reduce
 from typing import Any
 
 import equinox as eqx
@@ -13,15 +14,17 @@ import numpy as np
 from filterlearn import protocol
 from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.beliefs.particles import Particles, weighted_quantile
-from filterlearn.clock import datetimes, elapsed, floats, instant, zoned
+from filterlearn.clock import datetimes, elapsed, floats, instant, whole, zoned
 from filterlearn.data import Datum
 from filterlearn.diagnostics.log import Report
 from filterlearn.inputs import AbstractInputs, as_inputs
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.leaves import divided, joined
 from filterlearn.streams import checkpoint
+from filterlearn.streams.replay import Replay, entry, like
 
 _LEVELS = (0.05, 0.5, 0.95)
+_REPLAYED = 2**31 - 2  # folded into the keys of replays
 _REFUSED = protocol.NOT_FINITE | protocol.COVARIANCE_LOST
 
 
@@ -118,13 +121,20 @@ class Session:
     stays and the report is flagged; so it is for a datum earlier than the belief, which is flagged late. Wrong arguments are
     refused by name before the compiled step, and change nothing.
 
+    With `replay=n` a late datum takes its place: the belief before it is taken up again and the data after it, of which the
+    last n are kept, are absorbed anew, with random numbers of their own. The report's evidence is that of the datum given all
+    others, so that the sum over reports stays the evidence of all data; what was predicted is from the data before. A datum
+    before the oldest belief kept is flagged late. Costs n beliefs in memory and checkpoints, and up to n + 1 steps for one
+    that is late; inputs must be arrays.
+
     Times are numbers; with an `origin`, also datetimes or ISO text, counted in `unit` (s, m, h, D or W; days unless given).
     `.belief`, `.count` of data seen, `.time` of the last one, and `.meta` of the checkpoint may be read at any time. Raises
-    TypeError for an origin that is no datetime, and ValueError for an unknown unit.
+    TypeError for an origin that is no datetime, and ValueError for an unknown unit or a `replay` that is no whole number.
     """
 
-    def __init__(self, algorithm, problem, *, key, origin=None, unit=None):
+    def __init__(self, algorithm, problem, *, key, origin=None, unit=None, replay: int = 0):
         self.algorithm, self.problem, self.key = algorithm, problem, key
+        self._replay = Replay(whole("replay", replay, 0))
         self.origin, self.unit = None, unit or "D"
         if origin is not None:
             self.origin = f"{instant(origin)}{'Z' if zoned(origin) else ''}"
@@ -179,6 +189,8 @@ class Session:
         """Inputs on the session's clock, known since the last datum."""
         given = as_inputs(inputs, self._dtype, origin=self.origin, unit=self.unit)
         if isinstance(given, AbstractInputs):
+            if self._replay.length:
+                raise TypeError(f"inputs: arrays are needed for replay, got {type(given).__name__}; give replay=0")
             given.check_covers(time if self.time is None else min(time, self.time))
         return given
 
@@ -190,10 +202,39 @@ class Session:
             raise ValueError(f"inputs: {self._shapes[1]} needed, as with the first datum, got {_words(inputs)}")
         return self._shapes
 
-    def _step(self, time, value, inputs):
-        """The compiled step on checked arguments: (belief, Info, what the report tells)."""
-        k, now, array = np.asarray(self.count + 1), np.asarray(time, self._dtype), np.asarray(value, self._dtype)
-        return self._compiled(self._arrays, self.belief, k, now, array, inputs, self.key)
+    def _step(self, time, value, inputs, belief=None, k=None, key=None):
+        """The compiled step on checked arguments: (belief, Info, what the report tells); from the session's belief, count and
+        key unless others are given."""
+        before = self.belief if belief is None else belief
+        count = np.asarray(self.count + 1 if k is None else k)
+        now, array = np.asarray(time, self._dtype), np.asarray(value, self._dtype)
+        return self._compiled(self._arrays, before, count, now, array, inputs, self.key if key is None else key)
+
+    def _absorbed(self, time, value, inputs):
+        """The same, kept for later replays; or, for a late datum whose place is kept, of all the data after it anew, the
+        evidence and the prediction those of the late one."""
+        place = self._replay.place(time)
+        late = self.time is not None and time < float(self.belief.time)
+        if late and place is not None:
+            return self._replayed(place, entry(self._replay.entries[place].before, time, value, inputs))
+        belief, info, told = self._step(time, value, inputs)
+        if self._replay.length and not late:
+            self._replay.keep(len(self._replay.entries), [entry(self.belief, time, value, inputs, info.log_evidence)])
+        return belief, info, told
+
+    def _replayed(self, place, late):
+        """The late datum and all after it, anew."""
+        key = jax.random.fold_in(jax.random.fold_in(self.key, self.count + 1), _REPLAYED)
+        belief, after, entries, infos, told = late.before, self._replay.entries[place:], [], [], None
+        for k, each in enumerate([late, *after]):
+            before = belief
+            belief, info, told = self._step(each.time, each.value, each.inputs, before, k, key)
+            entries.append(each._replace(before=before, log_evidence=info.log_evidence))
+            infos.append(info)
+        self._replay.keep(place, entries)
+        gained = sum(info.log_evidence for info in infos) - sum(each.log_evidence for each in after)
+        flags = reduce(operator.or_, (info.flags for info in infos))
+        return belief, eqx.tree_at(lambda i: (i.log_evidence, i.flags), infos[0], (gained, flags)), told
 
     def compile(self, inputs=None) -> None:
         """Compiles the step before the first datum, which then takes no longer than the others; changes nothing.
@@ -217,7 +258,7 @@ class Session:
         given = self._checked_inputs(inputs, now)
         shapes = self._checked_shapes(given)
         array = _checked_value(value, shapes[0])
-        belief, info, told = self._step(now, array, given)
+        belief, info, told = self._absorbed(now, array, given)
         info, (mean, covariance, named) = jax.device_get((info, told))
         self.belief, self.count, self._shapes = belief, self.count + 1, shapes
         self.time = now if self.time is None else max(now, self.time)
@@ -245,7 +286,8 @@ class Session:
         Raises TypeError naming `meta` when it does not.
         """
         kept = {"count": self.count, "time": self.time, "origin": self.origin, "unit": self.unit, "meta": meta}
-        tree = (self.belief, jax.random.key_data(self.key))
+        kept["replay"] = self._replay.described()
+        tree = (self.belief, jax.random.key_data(self.key), self._replay.entries)
         checkpoint.save(path, tree, {**kept, "key": str(jax.random.key_impl(self.key))})
 
     @classmethod
@@ -257,8 +299,11 @@ class Session:
         """
         kept = checkpoint.header(path)
         key = jax.random.key(0, impl=kept["key"])
-        session = cls(algorithm, problem, key=key, origin=kept["origin"], unit=kept["unit"])
-        (session.belief, data), _ = checkpoint.load(path, (session.belief, jax.random.key_data(key)))
+        length = kept["replay"]["length"]
+        session = cls(algorithm, problem, key=key, origin=kept["origin"], unit=kept["unit"], replay=length)
+        expected = (session.belief, jax.random.key_data(key), like(kept["replay"], session.belief))
+        (session.belief, data, entries), _ = checkpoint.load(path, expected)
+        session._replay = Replay(length, entries)
         session.key = jax.random.wrap_key_data(data, impl=kept["key"])
         session.count, session.time, session.meta = kept["count"], kept["time"], kept["meta"]
         return session
