@@ -91,9 +91,22 @@ def _split(key):
     return (None, None) if key is None else tuple(jax.random.split(key))
 
 
+def sensors(problem, belief, time, inputs) -> tuple[int, ...]:
+    """The shape of a datum, by tracing a draw of it."""
+
+    def draw(x, key):
+        model = (problem(problem.median) if isinstance(problem, ModelFamily) else problem).resolve()
+        return model.observation.sample(x, time, inputs, key=key)
+
+    return jax.eval_shape(draw, belief.mean, jax.random.key(0)).shape
+
+
 def step(algorithm, problem, belief, datum, *, key=None):
     """Predict to the datum's time, then update: `(belief, Info)`. A datum before the belief's time changes nothing and is
-    flagged late."""
+    flagged late. Raises ValueError for a value of another shape than the model's."""
+    shape = sensors(problem, belief, datum.time, datum.inputs)
+    if datum.value.shape != shape:
+        raise ValueError(f"value: shape {shape} is needed, one entry for each sensor of the model, got {datum.value.shape}")
     late = datum.time < belief.time
     time = jnp.where(late, belief.time, datum.time)
     value = jnp.where(late, jnp.nan, datum.value)

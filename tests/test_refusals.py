@@ -54,6 +54,16 @@ def stepping_family():
 
 WRONG = {
     "unequal lengths": (lambda: fl.Dataset([1, 2], [1.0]), "values: 2 rows"),
+    "wrong dimension": (
+        lambda: fl.log_evidence(fl.Kalman(), linear_model(), fl.Dataset([1, 2], [1.0, 2.0])),
+        "value: shape (2,) is needed, one entry for each sensor of the model, got (1,)",
+    ),
+    "wrong dimension for a learner": (
+        lambda: fl.run(
+            fl.Nested(fl.ExtendedKalman(), 4), stepping_family(), fl.Dataset([1], [[1.0, 2.0, 3.0]]), key=jax.random.key(0)
+        ),
+        "value: shape (2,) is needed",
+    ),
     "decreasing times": (lambda: fl.Dataset([2, 1], [1.0, 2.0]), "times: decreasing at row 1"),
     "non-finite times": (lambda: fl.Dataset([1, NAN], [1.0, 2.0]), "times: not finite at row 1"),
     "infinite value": (lambda: fl.Dataset([1, 2], [1.0, INF]), "values: infinite at row 1"),

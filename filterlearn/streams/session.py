@@ -18,7 +18,6 @@ from filterlearn.clock import datetimes, elapsed, floats, instant, whole, zoned
 from filterlearn.data import Datum
 from filterlearn.diagnostics.log import Report
 from filterlearn.inputs import AbstractInputs, as_inputs
-from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.leaves import divided, joined
 from filterlearn.streams import checkpoint
 from filterlearn.streams.replay import Replay, entry, like
@@ -78,16 +77,6 @@ def _compiled(rest):
         return kept, eqx.tree_at(lambda i: i.flags, info, flags), (kept.mean, kept.covariance, named)
 
     return jax.jit(observe)
-
-
-def _sensors(problem, belief, time, inputs) -> tuple[int, ...]:
-    """The shape of a datum, by tracing a draw of it."""
-
-    def draw(x, key):
-        model = (problem(problem.median) if isinstance(problem, ModelFamily) else problem).resolve()
-        return model.observation.sample(x, time, inputs, key=key)
-
-    return jax.eval_shape(draw, belief.mean, jax.random.key(0)).shape
 
 
 def _words(inputs) -> str:
@@ -197,7 +186,7 @@ class Session:
     def _checked_shapes(self, inputs):
         """(shape of a datum, inputs in words): those of the model, and of the first datum, or an error."""
         if self._shapes is None:
-            return _sensors(self.problem, self.belief, jnp.zeros((), self._dtype), inputs), _words(inputs)
+            return protocol.sensors(self.problem, self.belief, jnp.zeros((), self._dtype), inputs), _words(inputs)
         if _words(inputs) != self._shapes[1]:
             raise ValueError(f"inputs: {self._shapes[1]} needed, as with the first datum, got {_words(inputs)}")
         return self._shapes
