@@ -83,6 +83,8 @@ _HOME = {
     "filters.genealogy": "Genealogy",
     "smoothers.base": "Smoothed smooth",
     "smoothers.rauch_tung_striebel": "RauchTungStriebel",
+    "smoothers.backward_sampling": "BackwardSampling BackwardRejection",
+    "smoothers.fixed_lag": "FixedLag LaggedBelief",
     "learners.bank": "Bank",
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",

@@ -182,6 +182,7 @@ BELIEFS = {
     ),
     "joint": lambda: fl.JointBelief(NORMAL, 2),
     "tangent": lambda: fl.TangentBelief(NORMAL, NORMAL, jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), NORMAL), ()),
+    "lagged": lambda: fl.LaggedBelief(NORMAL, NORMAL.mean[None], *(NORMAL.covariance[None],) * 2, jnp.zeros(1)),
     "bank": lambda: fl.BankBelief(
         jax.vmap(lambda m: fl.JointBelief(eqx.tree_at(lambda b: b.mean, NORMAL, m), 2))(NORMAL.mean + jnp.eye(3)),
         jnp.log(jnp.array([0.2, 0.3, 0.5])),
@@ -257,6 +258,20 @@ SMOOTHERS = {  # each with its filter
     "rauch_tung_striebel": lambda: (fl.RauchTungStriebel(fl.Kalman()), fl.Kalman()),
     "rauch_tung_striebel_extended": lambda: (fl.RauchTungStriebel(fl.ExtendedKalman()), fl.ExtendedKalman()),
     "rauch_tung_striebel_sigma_point": lambda: (fl.RauchTungStriebel(fl.SigmaPoint()), fl.SigmaPoint()),
+}
+
+
+PATH_SMOOTHERS = {
+    "backward_sampling": lambda: fl.BackwardSampling(200),
+    "backward_rejection": lambda: fl.BackwardRejection(200),
+}
+LAGGED = {  # with how the filter is smoothed afterwards
+    "kalman": lambda: (fl.FixedLag(fl.Kalman(), 4), fl.RauchTungStriebel(fl.Kalman())),
+    "square_root": lambda: (
+        fl.FixedLag(fl.Kalman(fl.SquareRootForm()), 4),
+        fl.RauchTungStriebel(fl.Kalman(fl.SquareRootForm())),
+    ),
+    "sigma_point": lambda: (fl.FixedLag(fl.SigmaPoint(), 4), fl.RauchTungStriebel(fl.SigmaPoint())),
 }
 
 

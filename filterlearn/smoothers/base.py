@@ -4,9 +4,17 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 
 from filterlearn.beliefs.base import AbstractBelief, AbstractSeries
-from filterlearn.protocol import Trajectory
+from filterlearn.beliefs.joint import JointBelief
+from filterlearn.beliefs.particles import Particles, drawn_by_weight
+from filterlearn.inputs import by_row
+from filterlearn.models.base import AbstractGaussianTransition
+from filterlearn.numerics.densities import LOG_2PI
+from filterlearn.numerics.small import lower_solve, semidefinite_factor, upper_solve
+from filterlearn.protocol import Trajectory, needed, origin_of
 
 
 class Smoothed(AbstractSeries):
@@ -38,3 +46,109 @@ def smooth(smoother, problem, trajectory, *, key=None) -> Smoothed:
     if not kept or not isinstance(trajectory.saved[0], AbstractBelief):
         raise TypeError("trajectory: the beliefs are needed; take what run(...) returns without `save`")
     return Smoothed(_smooth(smoother, problem, trajectory.beliefs, trajectory.data, key), trajectory.data)
+
+
+class _StepDensity(eqx.Module):
+    """log f(x' | x_i) of one Gaussian step from each of N points; a direction without noise must be met, up to rounding."""
+
+    means: Any
+    factors: Any
+
+    @classmethod
+    def of(cls, transition, points, t0, t1, inputs):
+        """From means and factors of the step at every point."""
+        means, wide = jax.vmap(lambda x: transition.moments(x, t0, t1, inputs))(points)
+        return cls(means, jax.vmap(lambda factor: semidefinite_factor(factor @ factor.T))(wide))
+
+    def at(self, point, index):
+        """log f(point | x_index)."""
+        mean, factor = self.means[index], self.factors[index]
+        noisy = jnp.diagonal(factor) > 0
+        white = lower_solve(factor + jnp.diag(jnp.where(noisy, 0.0, 1.0)), (point - mean)[:, None])[:, 0]
+        slack = 1e3 * jnp.finfo(point.dtype).eps * (1 + jnp.abs(point))
+        met = jnp.all(noisy | (jnp.abs(white) < slack))
+        return jnp.where(met, self._level(factor) - 0.5 * jnp.sum(jnp.where(noisy, white, 0.0) ** 2), -jnp.inf)
+
+    def __call__(self, point):
+        """log f(point | x_i) for every i."""
+        return jax.vmap(lambda index: self.at(point, index))(jnp.arange(self.means.shape[0]))
+
+    def peak(self):
+        """The highest value that any of them takes."""
+        return jnp.max(jax.vmap(self._level)(self.factors))
+
+    def _level(self, factor):
+        pivots = jnp.diagonal(factor)
+        return -jnp.sum(jnp.where(pivots > 0, 0.5 * LOG_2PI + jnp.log(jnp.where(pivots > 0, pivots, 1.0)), 0.0))
+
+
+class AbstractBackwardSampler(AbstractSmoother):
+    """Paths drawn from the last particles back to the first."""
+
+    draws: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def chosen(self, log_weights, density, points, key):
+        """For each of the points at k + 1 the index of a particle at k, by weight times density."""
+
+    def check(self, beliefs, transition) -> None:
+        """TypeError unless the beliefs are particles and the transition has a density."""
+        name = type(self).__name__
+        if not isinstance(beliefs, Particles):
+            raise TypeError(f"trajectory: {name} needs Particles, got {type(beliefs).__name__}; use RauchTungStriebel")
+        if not isinstance(transition, AbstractGaussianTransition) or not transition.gaussian or transition.substeps != 1:
+            given = type(transition).__name__
+            raise TypeError(
+                f"transition: {name} needs one substep of Gaussian law, got {given}; take steps=1 between closer data"
+            )
+
+    def backward(self, problem, beliefs, data, *, key):
+        """One scan from the last particles to the first."""
+        transition = problem.resolve().transition
+        self.check(beliefs, transition)
+        rows, read = by_row(data.inputs)
+        keys = jax.random.split(needed(key), len(data))
+
+        def one(after, each):
+            belief, time, row, own = each
+            density = _StepDensity.of(transition, belief.points, origin_of(belief.time, time), time, read(row))
+            new = belief.points[self.chosen(belief.log_weights, density, after, own)]
+            return new, new
+
+        later = jax.tree.map(lambda leaf: leaf[1:], (beliefs.time, rows, keys))
+        before = jax.tree.map(lambda leaf: leaf[:-1], beliefs)
+        last = beliefs.points[-1][drawn_by_weight(beliefs.log_weights[-1], self.draws, keys[0])]
+        earlier = jax.lax.scan(one, last, (before, *later), reverse=True)[1]
+        points = jnp.concatenate([earlier, last[None]])
+        even = jnp.full(points.shape[:2], -jnp.log(self.draws), points.dtype)
+        return jax.vmap(Particles)(points, even, beliefs.time)
+
+
+def gaussian(belief):
+    """The Gaussian over all that the filter moves."""
+    return belief.stacked if isinstance(belief, JointBelief) else belief
+
+
+def with_moments(belief, mean, covariance):
+    """The belief with other moments."""
+    return eqx.tree_at(gaussian, belief, gaussian(belief).with_moments(mean, covariance))
+
+
+def sloped(filter, problem, belief, time, inputs):
+    """(the derivative of the predicted mean with respect to the mean, the prediction)."""
+    p = gaussian(belief).covariance
+
+    def ahead(mean):
+        moved = filter.predict(problem, with_moments(belief, mean, p), time, inputs)
+        return gaussian(moved).mean, moved
+
+    return jax.jacfwd(ahead, has_aux=True)(gaussian(belief).mean)
+
+
+def divided(p, b):
+    """P^-1 B, or a solution of P X = B where P is singular and B lies in its range."""
+    factor = semidefinite_factor(p)
+    pivots = jnp.diagonal(factor) > 0
+    whole = factor + jnp.diag(jnp.where(pivots, 0.0, 1.0))
+    half = jnp.where(pivots[:, None], lower_solve(whole, b), 0.0)
+    return jnp.where(pivots[:, None], upper_solve(whole, half), 0.0)

@@ -1,15 +1,13 @@
 """The Rauch-Tung-Striebel smoother."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from filterlearn.beliefs.gaussian import AbstractGaussianBelief
-from filterlearn.beliefs.joint import JointBelief
 from filterlearn.inputs import by_row
-from filterlearn.numerics.small import lower_solve, semidefinite_factor, symmetric, upper_solve
+from filterlearn.numerics.small import symmetric
 from filterlearn.protocol import AbstractAlgorithm
-from filterlearn.smoothers.base import AbstractSmoother
+from filterlearn.smoothers.base import AbstractSmoother, divided, gaussian, sloped, with_moments
 
 
 class RauchTungStriebel(AbstractSmoother):
@@ -29,8 +27,8 @@ class RauchTungStriebel(AbstractSmoother):
 
     def backward(self, problem, beliefs, data, *, key):
         """One scan from the last belief to the first."""
-        if not isinstance(_gaussian(beliefs), AbstractGaussianBelief):
-            name = type(_gaussian(beliefs)).__name__
+        if not isinstance(gaussian(beliefs), AbstractGaussianBelief):
+            name = type(gaussian(beliefs)).__name__
             raise TypeError(f"trajectory: Gaussian beliefs are needed, got {name}; filter with a Gaussian filter and start")
         rows, read = by_row(data.inputs)
 
@@ -47,32 +45,9 @@ class RauchTungStriebel(AbstractSmoother):
 
     def _revised(self, problem, belief, after, time, inputs):
         """The belief at k given all data, from that at k + 1."""
-        here, m, p = _gaussian(after), _gaussian(belief).mean, _gaussian(belief).covariance
-
-        def ahead(mean):
-            moved = _gaussian(self.filter.predict(problem, _with(belief, mean, p), time, inputs))
-            return moved.mean, moved
-
-        matrix, moved = jax.jacfwd(ahead, has_aux=True)(m)
-        gain = _divided(moved.covariance, matrix @ p).T
+        here, m, p = gaussian(after), gaussian(belief).mean, gaussian(belief).covariance
+        matrix, ahead = sloped(self.filter, problem, belief, time, inputs)
+        moved = gaussian(ahead)
+        gain = divided(moved.covariance, matrix @ p).T
         mean = m + gain @ (here.mean - moved.mean)
-        return _with(belief, mean, symmetric(p + gain @ (here.covariance - moved.covariance) @ gain.T))
-
-
-def _gaussian(belief):
-    """The Gaussian over all that the filter moves."""
-    return belief.stacked if isinstance(belief, JointBelief) else belief
-
-
-def _with(belief, mean, covariance):
-    """The belief with other moments."""
-    return eqx.tree_at(_gaussian, belief, _gaussian(belief).with_moments(mean, covariance))
-
-
-def _divided(p, b):
-    """P^-1 B, or a solution of P X = B where P is singular and B lies in its range."""
-    factor = semidefinite_factor(p)
-    pivots = jnp.diagonal(factor) > 0
-    whole = factor + jnp.diag(jnp.where(pivots, 0.0, 1.0))
-    half = jnp.where(pivots[:, None], lower_solve(whole, b), 0.0)
-    return jnp.where(pivots[:, None], upper_solve(whole, half), 0.0)
+        return with_moments(belief, mean, symmetric(p + gain @ (here.covariance - moved.covariance) @ gain.T))

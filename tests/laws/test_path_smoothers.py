@@ -1,0 +1,118 @@
+"""Laws of the smoothers that draw paths, and of the one that runs with the data."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import filterlearn as fl
+from tests.cases import LAGGED, LINEAR_PROBLEMS, PATH_SMOOTHERS, linear_data, linear_model, regression_family
+from tests.laws.test_learners import regression
+from tests.oracles.dense import dense_smoother, joint_sensors, joint_states
+
+KEY = jax.random.key(0)
+
+
+def paths(name):
+    """Over 100 keys, for 100 and 200 particles: means of x_k, of x_k x_k' and of x_k x_k+1' over the paths drawn."""
+    model, data = (make() for make in LINEAR_PROBLEMS["linear"])
+    data = data[:12]
+
+    def one(size, key):
+        first, second = jax.random.split(key)
+        out = fl.run(fl.ParticleFilter(size), model, data, key=first)
+        x = fl.smooth(PATH_SMOOTHERS[name](), model, out, key=second).beliefs.points
+        square = lambda a, b: jnp.einsum("tia,tib->tab", a, b) / x.shape[1]  # noqa: E731
+        return jnp.mean(x, axis=1), square(x, x), square(x[:-1], x[1:])
+
+    return [
+        [np.asarray(part) for part in jax.lax.map(lambda k, n=n: one(n, k), jax.random.split(jax.random.key(n), 100))]
+        for n in (100, 200)
+    ]
+
+
+def second_moments(model, data):
+    """The same, exact, from the joint Gaussian of all states."""
+    (prior, joint), (h, r, y) = joint_states(model, data), joint_sensors(model, data)
+    use, n = np.flatnonzero(~np.isnan(y)), len(prior) // len(data)
+    gain = np.linalg.solve(h[use] @ joint @ h[use].T + r[np.ix_(use, use)], h[use] @ joint).T
+    mean, covariance = prior + gain @ (y[use] - h[use] @ prior), joint - gain @ h[use] @ joint
+    square = covariance + np.outer(mean, mean)
+    block = lambda i, j: square[i * n : (i + 1) * n, j * n : (j + 1) * n]  # noqa: E731
+    same = [block(k, k) for k in range(len(data))]
+    return mean.reshape(-1, n), np.array(same), np.array([block(k, k + 1) for k in range(len(data) - 1)])
+
+
+@pytest.mark.parametrize("name", PATH_SMOOTHERS)
+def test_paths_have_the_law_of_the_smoother(name):
+    """Means, second moments, and those of neighbours, which only whole paths have; equal times, missing entries. The bias
+    a / N is extrapolated away, within five standard errors."""
+    model, data = (make() for make in LINEAR_PROBLEMS["linear"])
+    half, whole = paths(name)
+    for few, many, exact in zip(half, whole, second_moments(model, data[:12]), strict=True):
+        se = np.hypot(2 * many.std(0, ddof=1), few.std(0, ddof=1)) / 10
+        assert (abs(2 * many.mean(0) - few.mean(0) - exact) < 5 * se).all()
+        assert (se < 0.2).all()
+
+
+@pytest.mark.parametrize("name", PATH_SMOOTHERS)
+def test_what_has_no_noise_stays_on_the_path(name):
+    """The second state is drawn once and never moves: a path keeps its own."""
+    step = fl.LinearDiscrete([[0.9, 1.0], [0.0, 1.0]], [[0.1, 0.0], [0.0, 0.0]])
+    seen = fl.LinearGaussianObservation([[1.0, 0.0]], [[0.2]])
+    model = fl.StateSpaceModel(fl.Gaussian([0.0, 0.3], 1.0, time=0.0), step, seen)
+    data = fl.Dataset(np.arange(1.0, 9.0), np.random.default_rng(0).normal(size=8))
+    found = fl.smooth(PATH_SMOOTHERS[name](), model, fl.run(fl.ParticleFilter(200), model, data, key=KEY), key=KEY)
+    assert np.ptp(found.beliefs.points[:, :, 1], axis=0).max() < 1e-12
+
+
+@pytest.mark.parametrize("name", LAGGED)
+def test_a_fixed_lag_is_the_smoother_of_the_data_so_far(name):
+    """To 1e-9, against the dense Gaussian, once all the lag is there; the first states before."""
+    (lagged, _), (model, data) = LAGGED[name](), (make() for make in LINEAR_PROBLEMS["driven"])
+    data = data[:25]
+    back = jax.vmap(lambda b: (b.lagged.mean, b.lagged.covariance, b.lagged.time))
+    means, covariances, times = back(fl.run(lagged, model, data).beliefs)
+    for k in (4, 10, 11, 24):
+        exact = dense_smoother(model, data[: k + 1])
+        np.testing.assert_allclose(means[k], exact[0][k - 4], atol=1e-9)
+        np.testing.assert_allclose(covariances[k], exact[1][k - 4], atol=1e-9)
+        assert times[k] == data.times[k - 4]
+    assert times[3] == model.initial.time
+
+
+def test_parameters_lag_too():
+    """A6: theta of a moving regression, ten data back, equals the Rauch-Tung-Striebel smoother to 1e-9; streamed."""
+    data, _ = regression(3, 60)
+    inside = fl.Joint(fl.ExtendedKalman())
+    whole = fl.smooth(fl.RauchTungStriebel(inside), regression_family(), fl.run(inside, regression_family(), data))
+    session = fl.Session(fl.FixedLag(inside, 10), regression_family(), key=KEY)
+    for k in range(60):
+        session.observe(float(data.times[k]), np.asarray(data.values[k]), np.asarray(data.inputs[k]))
+    exact = jax.tree.map(lambda leaf: leaf[49], whole.beliefs).parameters
+    found = session.belief.lagged.parameters
+    np.testing.assert_allclose(found.mean, exact.mean, atol=1e-9)
+    np.testing.assert_allclose(found.covariance, exact.covariance, atol=1e-9)
+
+
+def test_nothing_seen_at_no_time_keeps_the_lag():
+    lagged, _ = LAGGED["kalman"]()
+    out = fl.run(lagged, linear_model(), linear_data(11))
+    step = eqx.filter_jit(lambda b: fl.step(lagged, linear_model(), b, fl.Datum(jnp.asarray(0.1), jnp.ones(2)), key=None))
+    after, info = step(out.last)
+    assert info.flags == fl.protocol.LATE
+    pairs = zip(jax.tree.leaves(after), jax.tree.leaves(out.last), strict=True)
+    assert all(jnp.allclose(a, b, rtol=0, atol=1e-13) for a, b in pairs)
+
+
+def test_what_has_no_density_is_refused():
+    model, data = linear_model(), linear_data(11)
+    with pytest.raises(TypeError, match="trajectory: BackwardSampling needs Particles, got Gaussian"):
+        fl.smooth(fl.BackwardSampling(10), model, fl.run(fl.Kalman(), model, data), key=KEY)
+    stepping = fl.EulerMaruyama(fl.SDE(lambda t, x, u: -x, jnp.ones(2)), steps=3)
+    model = eqx.tree_at(lambda m: m.transition, model, stepping)
+    with pytest.raises(TypeError, match="transition: BackwardRejection needs one substep"):
+        fl.smooth(fl.BackwardRejection(10), model, fl.run(fl.ParticleFilter(10), model, data, key=KEY), key=KEY)
+    with pytest.raises(TypeError, match="filter: one with Gaussian beliefs"):
+        fl.FixedLag(fl.ParticleFilter(10), 3).init(model, key=KEY)
