@@ -58,8 +58,8 @@ MUTANTS = {
     ),
     "NaN carried through": Mutant(
         "numerics/masking.py",
-        "return jnp.where(jnp.isnan(value), instead, value)",
-        "return value",
+        "return ~jnp.isnan(value)",
+        "return jnp.full(value.shape, True)",
         "tests/laws/test_filters.py",
         "all_missing and extended",
     ),

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from filterlearn.beliefs.particles import drawn_by_weight
 from filterlearn.clock import whole
 from filterlearn.smoothers.base import AbstractBackwardSampler
 
@@ -55,7 +56,7 @@ class BackwardRejection(AbstractBackwardSampler):
         def one(carry):
             k, index, done = carry
             propose, keep = jax.random.split(jax.random.fold_in(first, k))
-            tried = jax.random.categorical(propose, log_weights, shape=index.shape).astype(index.dtype)
+            tried = drawn_by_weight(log_weights, index.shape[0], propose).astype(index.dtype)
             level = jnp.log(jax.random.uniform(keep, index.shape, log_weights.dtype))
             kept = level < jax.vmap(density.at)(points, tried) - peak
             return k + 1, jnp.where(done, index, jnp.where(kept, tried, index)), done | kept
