@@ -1,4 +1,4 @@
-"""Ensemble Kalman filters on Lorenz-63 and Lorenz-96 against the field's tables.
+"""Ensemble and particle filters on Lorenz-63 and Lorenz-96 against the field's tables.
 
 Analysis RMSE: the mean over time, after burn-in, of the spatial root-mean-square error of the analysis mean; 1,001 analyses;
 the mean over seeds 0 to 9 and its standard error. References: the settings of Sakov, Oliver & Bertino (2012,
@@ -53,6 +53,12 @@ def ring(n=40):
 TABLE = {
     "B1 perturbed, N = 100": (lorenz63, lambda: fl.EnsembleKalman(100, fl.Perturbed(), 1.01), 0.56, 0.04),
     "B2 transform, N = 10": (lorenz63, lambda: fl.EnsembleKalman(10, fl.Rotated(fl.Transform()), 1.02), 0.60, 0.04),
+    "B3 particles, N = 800": (
+        lorenz63,
+        lambda: fl.ParticleFilter(800, fl.Adaptive(fl.Regularised(fl.Systematic(), 0.9), 0.2)),
+        0.28,
+        0.04,
+    ),
     "B4 perturbed, N = 40": (lorenz96, lambda: fl.EnsembleKalman(40, fl.Perturbed(), 1.06), 0.22, 0.01),
     "B5 deterministic, N = 40": (lorenz96, lambda: fl.EnsembleKalman(40, fl.Deterministic(), 1.01), 0.18, 0.01),
     "B6 transform, N = 24": (lorenz96, lambda: fl.EnsembleKalman(24, fl.Rotated(fl.Transform()), 1.013), 0.18, 0.02),
