@@ -25,9 +25,11 @@ class Stop:
 
     def until(self, rows):
         """The rows, until it is asked to stop."""
-        while not self.number:
+        while True:
             try:
-                self._waiting = True
+                self._waiting = True  # before the look at the number, so that no signal falls between the two
+                if self.number:
+                    return
                 row = next(rows)
             except (StopIteration, KeyboardInterrupt):
                 return
