@@ -65,7 +65,8 @@ class Mixture(AbstractBelief):
     def sample(self, n: int, *, key) -> Float[Array, "k n"]:
         """Draws from a member by weight."""
         first, second = jax.random.split(key)
-        chosen = jax.tree.map(lambda leaf: leaf[drawn_by_weight(self.log_weights, n, first)], self.members)
+        index = drawn_by_weight(self.log_weights, n, first)
+        chosen = jax.tree.map(lambda leaf: leaf[index], self.members)
         return jax.vmap(lambda b, k: b.sample(1, key=k)[0])(chosen, jax.random.split(second, n))
 
     def quantile(self, q) -> Float[Array, "*q n"]:

@@ -2,12 +2,17 @@
 
 import collections
 import itertools
+import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import jax
 
 from filterlearn.streams.session import Session
+
+_PATIENCE = 0.1  # seconds, after which a signal that was not heard is sent again
 
 
 class Stop:
@@ -15,8 +20,20 @@ class Stop:
 
     def __init__(self):
         self.number, self._waiting = 0, False
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write)
+        threading.Thread(target=self._insist, args=(read, threading.get_ident()), daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._asked)
+
+    def _insist(self, read, main):
+        """A signal taken by another thread, or just before the wait for a row, does not break that wait: it is sent again to
+        the main thread until it is heard."""
+        while number := os.read(read, 1):
+            time.sleep(_PATIENCE)
+            if not self.number:
+                signal.pthread_kill(main, number[0])
 
     def _asked(self, number, _):
         self.number = number

@@ -79,6 +79,11 @@ def _compiled(rest):
     return jax.jit(observe)
 
 
+def _kept(info) -> bool:
+    """Whether the belief after the datum took the place of the one before."""
+    return int(info.flags) & (_REFUSED | protocol.LATE) == 0
+
+
 def _words(inputs) -> str:
     """The kind and the shape of inputs."""
     if not isinstance(inputs, AbstractInputs):
@@ -202,24 +207,25 @@ class Session:
     def _absorbed(self, time, value, inputs):
         """The same, kept for later replays; or, for a late datum whose place is kept, of all the data after it anew, the
         evidence and the prediction those of the late one."""
-        place = self._replay.place(time)
-        late = self.time is not None and time < float(self.belief.time)
-        if late and place is not None:
-            return self._replayed(place, entry(self._replay.entries[place].before, time, value, inputs))
+        now = float(self._dtype.type(time))  # as the belief holds it, or equal times would seem late
+        place = self._replay.place(now)
+        if place is not None and now < float(self.belief.time):
+            return self._replayed(place, entry(self._replay.entries[place].before, now, value, inputs))
         belief, info, told = self._step(time, value, inputs)
-        if self._replay.length and not late:
-            self._replay.keep(len(self._replay.entries), [entry(self.belief, time, value, inputs, info.log_evidence)])
+        if self._replay.length and _kept(info):
+            self._replay.keep(len(self._replay.entries), [entry(self.belief, now, value, inputs, info.log_evidence)])
         return belief, info, told
 
     def _replayed(self, place, late):
-        """The late datum and all after it, anew."""
+        """The late datum and all after it, anew; of those that were kept before and are refused now nothing is left."""
         key = jax.random.fold_in(jax.random.fold_in(self.key, self.count + 1), _REPLAYED)
         belief, after, entries, infos, told = late.before, self._replay.entries[place:], [], [], None
         for k, each in enumerate([late, *after]):
             before = belief
             belief, info, told = self._step(each.time, each.value, each.inputs, before, k, key)
-            entries.append(each._replace(before=before, log_evidence=info.log_evidence))
             infos.append(info)
+            if _kept(info):
+                entries.append(each._replace(before=before, log_evidence=info.log_evidence))
         self._replay.keep(place, entries)
         gained = sum(info.log_evidence for info in infos) - sum(each.log_evidence for each in after)
         flags = reduce(operator.or_, (info.flags for info in infos))

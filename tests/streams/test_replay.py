@@ -8,7 +8,7 @@ import pytest
 import filterlearn as fl
 from tests.cases import driven_data, driven_model, hidden_family, linear_data, linear_model
 
-KEY = jax.random.key(2)
+KEY, NAN = jax.random.key(2), float("nan")
 ORDER = [0, 1, 2, 4, 5, 3, 7, 6, 8, 11, 9, 10]  # as the data arrive
 
 
@@ -60,6 +60,32 @@ def test_beyond_the_lag_it_is_flagged_and_changes_nothing():
     report = fed(stream, data, [1])[0]
     assert (report.flags, report.log_evidence) == (("late",), 0.0)
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(stream.belief), strict=True))
+
+
+def test_two_sensors_at_one_time_in_single_precision_are_not_late():
+    """.1 is below its own rounding in float32; the second datum is the next, with the keys of a stream without replay."""
+    with jax.enable_x64(False):
+        one, two = jnp.eye(2, dtype=jnp.float32), jnp.zeros(2, jnp.float32)
+        model = fl.StateSpaceModel(
+            fl.Gaussian(two, one, 0.0), fl.LinearDiscrete(one, one), fl.LinearGaussianObservation(one, one)
+        )
+        streams = [session(replay, fl.ParticleFilter(20), model) for replay in (0, 3)]
+        for stream in streams:
+            stream.observe(0.1, [0.5, NAN])
+            stream.observe(0.1, [NAN, 0.2])
+        points = [stream.belief.points for stream in streams]
+        assert points[0].dtype == jnp.float32
+        assert (points[0] == points[1]).all()
+
+
+def test_a_refused_datum_is_not_replayed():
+    """1e200 squared is not finite: refused when it comes, it does not come again with the next late one."""
+    stream = session()
+    assert "not finite" in stream.observe(1.0, [1e200, 0.0]).flags
+    stream.observe(2.0, [0.3, 0.1])
+    report = stream.observe(0.5, [0.2, 0.2])
+    assert np.isfinite(report.log_evidence)
+    assert report.flags == ()
 
 
 def test_a_learner_of_particles_replays_with_other_numbers():
