@@ -41,6 +41,7 @@ _HOME = {
     "resamplers.soft": "Soft",
     "resamplers.regularised": "Regularised",
     "resamplers.optimal_transport": "OptimalTransport",
+    "resamplers.diffusion": "Diffusion",
     "resamplers.adaptive": "Adaptive",
     "resamplers.ordered": "Ordered",
     "resamplers.stop_gradient": "StopGradient",

@@ -115,6 +115,7 @@ SMOOTH_RESAMPLERS = {  # of other points, or with weights left over
     "soft": lambda: fl.Soft(fl.Systematic(), 0.3),
     "regularised": lambda: fl.Regularised(fl.Systematic(), 0.5),
     "optimal_transport": fl.OptimalTransport,
+    "diffusion": fl.Diffusion,
 }
 
 

@@ -87,6 +87,13 @@ MUTANTS = {
         "tests/laws/test_resamplers.py",
         "systematic",
     ),
+    "a diffusion that does not look at the weights": Mutant(
+        "resamplers/diffusion.py",
+        "logits = log_weights + (cosine",
+        "logits = (cosine",
+        "tests/laws/test_resamplers.py",
+        "diffusion",
+    ),
 }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import filterlearn as fl
+from filterlearn.numerics.sampling import normals
 from tests.cases import LOG_WEIGHTS, POINTS, RESAMPLERS, SMOOTH_RESAMPLERS
 
 W = jnp.log(jnp.array([0.5, 0.05, 0.2, 0.0, 0.25]))
@@ -94,19 +95,72 @@ def test_transport_on_the_line_is_the_monotone_map():
     np.testing.assert_allclose(new[order, 0], quantiles, atol=1e-2)
 
 
-def test_transport_has_the_derivative_of_its_solution():
-    """Implicit against finite differences, in weights and points, also where epsilon is small."""
+@pytest.mark.parametrize(
+    "resampler",
+    [fl.OptimalTransport(0.05, 1e-10), fl.OptimalTransport(0.5, 1e-10), fl.Diffusion()],
+    ids=["sharp_transport", "transport", "diffusion"],
+)
+def test_the_derivative_is_that_of_the_map(resampler):
+    """Against finite differences at a fixed key, in weights and points, also where epsilon is small."""
     points, weights = jnp.asarray(POINTS[:20, :2]), jnp.linspace(0.0, 2.0, 20)
 
-    def value(shift, epsilon):
+    @jax.jit
+    def value(shift):
         moved = points + shift * jnp.cos(points)
         log_weights = jax.nn.log_softmax(weights * (1 + shift))
-        frozen = fl.OptimalTransport(epsilon, 1e-10).resample(log_weights, moved, key=None)[0]
-        return jnp.sum(jnp.sin(frozen) * jnp.arange(20)[:, None])
+        new = resampler.resample(log_weights, moved, key=jax.random.key(5))[0]
+        return jnp.sum(jnp.sin(new) * jnp.arange(20)[:, None])
 
-    for epsilon in (0.05, 0.5):
-        change = (value(1e-5, epsilon) - value(-1e-5, epsilon)) / 2e-5
-        assert abs(jax.grad(value)(0.0, epsilon) / change - 1) < 1e-4
+    change = (value(1e-5) - value(-1e-5)) / 2e-5
+    assert abs(jax.grad(value)(0.0) / change - 1) < 1e-4
+
+
+def test_diffusion_on_the_line_carries_quantiles_to_quantiles():
+    """Monotone, so that a normal's quantile u goes to the points' quantile u, within 1 / steps on average."""
+    points = jnp.array([[3.0], [-1.0], [0.5], [2.0], [0.0]])
+    order = np.argsort(points[:, 0])
+    cumulative = np.cumsum(np.exp(W)[order])
+
+    def error(steps, key):
+        new = fl.Diffusion(steps).resample(W, points, key=key)[0][:, 0]
+        levels = jax.scipy.special.ndtr(normals(key, points.shape, points.dtype)[:, 0])
+        return abs(new - points[order, 0][jnp.minimum(jnp.searchsorted(cumulative, levels), 4)])
+
+    keys = jax.random.split(jax.random.key(6), 1000)
+    coarse, fine = (jax.vmap(lambda k, n=steps: error(n, k))(keys).mean() for steps in (16, 64))
+    assert fine < min(coarse / 3, 1 / 64)
+
+
+def test_diffusion_keeps_the_moments():
+    """Two clouds apart: mean and covariance within 5 % of the points' at the default steps."""
+    points = jnp.asarray(POINTS[:25, :2] + 6.0 * (np.arange(25) % 3 == 0)[:, None])
+    log_weights = jax.nn.log_softmax(jnp.cos(jnp.arange(25.0)))
+    keys = jax.random.split(jax.random.key(7), 1600)
+    new = jax.vmap(lambda k: fl.Diffusion().resample(log_weights, points, key=k)[0])(keys)
+    mean, weights = jnp.exp(log_weights) @ points, jnp.exp(log_weights)
+    factor = jnp.linalg.cholesky((weights[:, None] * (points - mean)).T @ (points - mean))
+    white = jnp.linalg.solve(factor, (new.reshape(-1, 2) - mean).T)
+    assert (abs(white.mean(1)) < 0.05 + 5 / 200).all()
+    assert (abs(white @ white.T / 40_000 - jnp.eye(2)) < 0.05 + 5 * np.sqrt(2) / 200).all()
+
+
+def test_diffusion_of_points_that_do_not_spread():
+    """Points that weigh nothing do not count, coordinates that are equal or bound to others stay so; single precision."""
+    points = jnp.array([[1.0, 2.0, 5.0], [jnp.inf, 3.0, 5.0], [4.0, 8.0, 5.0], [3.0, 6.0, 5.0]], jnp.float32)
+    log_weights = jnp.log(jnp.array([[0.25, 0.0, 0.25, 0.5], [0.0, 0.0, 1.0, 0.0]], jnp.float32))
+
+    @jax.jit
+    @jax.vmap
+    def resampled(weights):
+        resample = lambda x, w: fl.Diffusion().resample(w, x, key=jax.random.key(0))[0]  # noqa: E731
+        slopes = jax.jacrev(resample, (0, 1))(points.at[1, 0].set(0.0), weights)
+        return resample(points, weights), slopes
+
+    (new, alone), slopes = resampled(log_weights)
+    assert new.dtype == jnp.float32
+    np.testing.assert_allclose(new[:, 1:], jnp.stack([2 * new[:, 0], jnp.full(4, 5.0)], axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(alone, jnp.tile(points[2], (4, 1)))
+    assert all(jnp.isfinite(slope).all() for slope in slopes)
 
 
 def test_soft_is_refused_outside_its_range():
