@@ -235,6 +235,7 @@ MIXTURE_FILTERS = {  # of models that jump or switch
     "hidden_markov": fl.HiddenMarkov,
     "interacting_models": lambda: fl.Switching(fl.Kalman()),
     "pairs_of_regimes": lambda: fl.Switching(fl.Kalman(), fl.PairsOfRegimes()),
+    "rao_blackwellised": lambda: fl.RaoBlackwellised(fl.Kalman(), 20),
 }
 
 PROPOSALS = {

@@ -80,6 +80,13 @@ MUTANTS = {
         "tests/laws/test_filters.py",
         "streaming and kalman and not ensemble and not extended",
     ),
+    "a branch drawn by its weight and weighed by it again": Mutant(
+        "filters/rao_blackwellised.py",
+        "weights + chance - jax.lax.stop_gradient(chance)",
+        "chance + weights",
+        "tests/oracles/test_rao_blackwellised.py",
+        "regimes_against",
+    ),
     "weights kept after resampling": Mutant(
         "resamplers/base.py",
         "uniform = jnp.full_like(log_weights, -jnp.log(log_weights.shape[0]))",

@@ -146,6 +146,24 @@ WRONG = {
         ),
         "initial: 2 regimes are needed, one for each transition, got 3",
     ),
+    "nothing to draw": (
+        lambda: fl.RaoBlackwellised(fl.Kalman(), 9).init(linear_model()),
+        "transition: RaoBlackwellised needs Switched or jumps to draw, got LinearSDE without",
+    ),
+    "not linear given the jumps": (
+        lambda: started(fl.RaoBlackwellised(fl.Kalman(), 9), jumping()),
+        "transition: Kalman needs a linear one, got EulerMaruyama; use ExtendedKalman",
+    ),
+    "points inside": (
+        lambda: fl.RaoBlackwellised(fl.HiddenMarkov(), 9).init(
+            fl.StateSpaceModel(linear_model().initial, with_jumps(1.0, MARK), linear_model().observation)
+        ),
+        "transition: HiddenMarkov needs",
+    ),
+    "histories averaged": (
+        lambda: fl.RaoBlackwellised(fl.Kalman(), 9, fl.OptimalTransport()),
+        "resampler: one that copies is needed, such as Systematic(), got OptimalTransport",
+    ),
     "no members": (lambda: fl.GaussianSum(fl.Kalman(), 0), "size:"),
     "counted": (
         lambda: fl.SinceLast(counting().transition, lambda t, x, u: x, counted=[[1.0, 1.0]]),

@@ -33,6 +33,17 @@ class AbstractBelief(eqx.Module):
         raise TypeError(f"belief: a Gaussian, an Ensemble or Particles can be mapped, got {type(self).__name__}")
 
 
+class AbstractWeighted(AbstractBelief):
+    """A belief of parts stacked on their first axis, with the logarithms of their normalised weights."""
+
+    log_weights: eqx.AbstractVar[Any]
+
+    @property
+    def weights(self) -> Float[Array, "K"]:
+        """Normalised weights."""
+        return jnp.exp(self.log_weights)
+
+
 class AbstractSeries(eqx.Module):
     """Beliefs with time on their first axis, whose moments are taken one by one."""
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from filterlearn.beliefs.base import AbstractBelief
+from filterlearn.beliefs.base import AbstractBelief, AbstractWeighted
 from filterlearn.beliefs.ensemble import Ensemble
 from filterlearn.beliefs.gaussian import AbstractGaussianBelief, Gaussian
 from filterlearn.beliefs.mixture import mixed
@@ -136,18 +136,13 @@ class TangentBelief(AbstractJointBelief):
         return self.state.sample(n, key=first), self.parameters.sample(n, key=second)
 
 
-class BankBelief(AbstractJointBelief):
+class BankBelief(AbstractJointBelief, AbstractWeighted):
     """Several learners' beliefs, stacked on their first axis, and the logarithms of their weights `(K,)`. A member of weight
     zero does not count, whatever became of its belief."""
 
     members: AbstractJointBelief
     log_weights: Float[Array, "K"]
     time: Any
-
-    @property
-    def weights(self) -> Float[Array, "K"]:
-        """Normalised weights."""
-        return jnp.exp(self.log_weights)
 
     @property
     def parameters(self) -> AbstractBelief:

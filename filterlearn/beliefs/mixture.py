@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from filterlearn.beliefs.base import AbstractBelief
+from filterlearn.beliefs.base import AbstractBelief, AbstractWeighted
 from filterlearn.beliefs.gaussian import AbstractGaussianBelief
 from filterlearn.beliefs.particles import drawn_by_weight, weighted_covariance, weighted_mean
 
@@ -34,7 +34,17 @@ def merged(members: AbstractGaussianBelief, log_weights: Float[Array, "K"], with
     return jax.vmap(lambda b, mean, covariance: b.with_moments(mean, covariance))(like, *moments), weights
 
 
-class Mixture(AbstractBelief):
+def labelled(members: AbstractGaussianBelief, labels: Int[Array, "K"]) -> AbstractGaussianBelief:
+    """K beliefs about x as K about (x, label)."""
+    return jax.vmap(lambda belief, label: belief.beside(label))(members, labels)
+
+
+def unlabelled(members: AbstractGaussianBelief) -> AbstractGaussianBelief:
+    """K beliefs about (x, label) as K about x."""
+    return jax.vmap(lambda belief: belief.marginal(slice(0, belief.mean.shape[0] - 1)))(members)
+
+
+class Mixture(AbstractWeighted):
     """K Gaussians stacked on their first axis, the logarithms of their weights `(K,)`, and what each supposes: `labels`
     `(K, l)`, numbers of jumps or a regime. A member of weight zero does not count."""
 
@@ -42,11 +52,6 @@ class Mixture(AbstractBelief):
     labels: Int[Array, "K l"]
     log_weights: Float[Array, "K"]
     time: Any
-
-    @property
-    def weights(self) -> Float[Array, "K"]:
-        """Normalised weights."""
-        return jnp.exp(self.log_weights)
 
     @property
     def mean(self) -> Float[Array, "n"]:

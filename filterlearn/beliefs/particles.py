@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from filterlearn.beliefs.base import AbstractBelief
+from filterlearn.beliefs.base import AbstractWeighted
 from filterlearn.numerics.densities import effective_size
 
 
@@ -80,7 +80,7 @@ class Lineage(eqx.Module):
         return 1 - growth * (1 - jnp.sum(shares**2))
 
 
-class Particles(AbstractBelief):
+class Particles(AbstractWeighted):
     """Points `(N, n)` with normalised log-weights `(N,)`. A point of weight zero does not count, finite or not.
 
     `lineage`, where a filter keeps it, is copied with the points.
@@ -90,11 +90,6 @@ class Particles(AbstractBelief):
     log_weights: Float[Array, "N"]
     time: Any
     lineage: Lineage | None = None
-
-    @property
-    def weights(self) -> Float[Array, "N"]:
-        """Normalised weights."""
-        return jnp.exp(self.log_weights)
 
     @property
     def mean(self) -> Float[Array, "n"]:

@@ -1,17 +1,14 @@
 """The Gaussian-sum filter of processes that jump."""
 
-import itertools
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from filterlearn.beliefs.mixture import Mixture, merged
 from filterlearn.clock import whole
 from filterlearn.filters.base import weighed
 from filterlearn.models.base import AbstractJumping, StateSpaceModel
+from filterlearn.models.jumps import count_chances, every_count
 from filterlearn.numerics.clusters import clusters
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
@@ -49,16 +46,16 @@ class GaussianSum(AbstractAlgorithm):
             raise TypeError(f"transition: GaussianSum needs jumps, got {name} without; use the filter inside")
         still = StateSpaceModel(model.initial, model.transition.without_jumps(), model.observation)
         belief = strong(self.filter.init(still, key=key))
-        labels = _labels(model.transition.kinds, self.size)
+        labels = jnp.repeat(jnp.asarray(every_count(model.transition.kinds)), self.size, axis=0)
         members = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(labels), *leaf.shape)), belief)
         weights = jnp.where(jnp.arange(len(labels)) == 0, 0.0, -jnp.inf).astype(belief.time.dtype)
-        return Mixture(members, jnp.asarray(labels), weights, belief.time)
+        return Mixture(members, labels, weights, belief.time)
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """Merged to `size`, then branched over the numbers of jumps; at equal times nothing."""
         model, start = problem.resolve(), origin_of(belief.time, time)
         kept, weights = self._merged(belief)
-        counts = jnp.asarray(_labels(model.transition.kinds, 1), weights.dtype)
+        counts = jnp.asarray(every_count(model.transition.kinds), weights.dtype)
 
         def branch(count):
             given = StateSpaceModel(
@@ -66,7 +63,7 @@ class GaussianSum(AbstractAlgorithm):
             )
             return jax.vmap(lambda member: self.filter.predict(given, member, time, inputs, key=key))(kept)
 
-        chances = jax.vmap(lambda mean: _chances(model.transition.kinds, counts, mean, start, time, inputs))(kept.mean)
+        chances = jax.vmap(lambda mean: count_chances(model.transition.kinds, counts, mean, start, time, inputs))(kept.mean)
         members = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.vmap(branch)(counts))
         new = Mixture(members, belief.labels, (weights + chances.T).reshape(-1), time)
         times = jnp.broadcast_to(time, belief.members.time.shape)
@@ -89,19 +86,3 @@ class GaussianSum(AbstractAlgorithm):
         features = jnp.concatenate([means / sd, (covariances / sd / sd[:, None]).reshape(count, -1)], axis=1)
         within = clusters(features, belief.weights, self.size) == jnp.arange(self.size)[:, None]
         return merged(members, belief.log_weights, within)
-
-
-def _labels(kinds, copies) -> np.ndarray:
-    """Every choice of numbers of jumps, each `copies` times, `(branches copies, kinds)`."""
-    return np.repeat(np.array(list(itertools.product(*(range(kind.most + 1) for kind in kinds)))), copies, axis=0)
-
-
-def _chances(kinds, counts, mean, start, time, inputs) -> Any:
-    """Log-probabilities of the branches: Poisson laws at the mean, without more than `most` jumps."""
-    rates = jnp.stack([kind.rate(start, mean, inputs) for kind in kinds]) * (time - start)
-    terms = jnp.where(
-        rates > 0,
-        counts * jnp.log(jnp.where(rates > 0, rates, 1.0)) - jax.scipy.special.gammaln(counts + 1.0),
-        jnp.where(counts > 0, -jnp.inf, 0.0),
-    )
-    return jax.nn.log_softmax(jnp.sum(terms, axis=1))

@@ -6,13 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from filterlearn.beliefs.base import start_time
-from filterlearn.beliefs.gaussian import Gaussian
-from filterlearn.beliefs.mixture import Mixture, merged
+from filterlearn.beliefs.mixture import Mixture, labelled, merged, unlabelled
 from filterlearn.filters.base import weighed
-from filterlearn.models.base import Initial, StateSpaceModel
-from filterlearn.models.observations.switched import SwitchedObservation
-from filterlearn.models.transitions.switched import RegimeStart, Switched
+from filterlearn.models.transitions.switched import by_regime
 from filterlearn.numerics.densities import safe_log
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
@@ -82,54 +78,35 @@ class Switching(AbstractAlgorithm):
 
     def init(self, problem, *, key=None):
         """The same belief in each regime."""
-        model = problem.resolve()
-        if not isinstance(model.transition, Switched):
-            raise TypeError(f"transition: Switching needs Switched, got {type(model.transition).__name__}; use its filter")
-        if not isinstance(model.observation, SwitchedObservation):
-            raise TypeError(f"observation: Switching needs SwitchedObservation, got {type(model.observation).__name__}")
-        law = model.initial.distribution if isinstance(model.initial, Initial) else None
-        if not isinstance(law, RegimeStart):
-            raise TypeError("initial: Switching needs Initial(RegimeStart(mean, covariance, probabilities), time)")
-        size = len(model.transition.transitions)
-        for name, count in (("initial", len(law.probabilities)), ("observation", len(model.observation.observations))):
-            if count != size and (name, count) != ("observation", 1):
-                raise ValueError(f"{name}: {size} regimes are needed, one for each transition, got {count}")
-        starts = [strong(self.filter.init(each, key=key)) for each in self._regimes(model)]
+        models, probabilities = by_regime(problem.resolve(), "Switching")
+        size = len(models)
+        starts = [strong(self.filter.init(each, key=key)) for each in models]
         members = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
         weights = jnp.full((size, self.branching.copies(size)), -jnp.inf, starts[0].mean.dtype)
-        return self._laid([self._spread(members, j) for j in range(size)], weights.at[:, 0].set(safe_log(law.probabilities)))
+        return self._laid([self._spread(members, j) for j in range(size)], weights.at[:, 0].set(safe_log(probabilities)))
 
     def _spread(self, members, j):
         """Copies of the member of regime j."""
         copies = self.branching.copies(members.time.shape[0])
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[j], (copies, *leaf.shape[1:])), members)
 
-    def _regimes(self, model):
-        """The model of x in each regime."""
-        law = model.initial.distribution
-        start = Gaussian.of(law.mean_x, law.covariance_x, start_time(model.initial.time, law.mean_x.dtype))
-        parts = enumerate(model.transition.transitions)
-        return [StateSpaceModel(start, transition, model.observation.of(j)) for j, transition in parts]
-
     def _laid(self, members, weights):
         """The belief of a list of members about x, `(copies,)` in each regime, with log-weights `(K, copies)`."""
-        beside = [jax.vmap(lambda member, j=j: member.beside(j))(each) for j, each in enumerate(members)]
-        whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *beside)
-        labels = jnp.repeat(jnp.arange(weights.shape[0]), weights.shape[1])[:, None]
-        return Mixture(whole, labels, weights.reshape(-1), whole.time[0])
+        whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *members)
+        labels = jnp.repeat(jnp.arange(weights.shape[0]), weights.shape[1])
+        return Mixture(labelled(whole, labels), labels[:, None], weights.reshape(-1), whole.time[0])
 
-    def _taken(self, belief, model):
+    def _taken(self, belief, size):
         """The members about x, by regime `(K, copies, ...)`."""
-        about = jax.vmap(lambda member: member.marginal(slice(0, member.mean.shape[0] - 1)))(belief.members)
-        size = len(model.transition.transitions)
-        return jax.tree.map(lambda leaf: leaf.reshape(size, -1, *leaf.shape[1:]), about)
+        return jax.tree.map(lambda leaf: leaf.reshape(size, -1, *leaf.shape[1:]), unlabelled(belief.members))
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """Merged within each regime, branched, then moved by the filter in the new regime; at equal times nothing."""
         model, start = problem.resolve(), origin_of(belief.time, time)
-        size = len(model.transition.transitions)
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), self._taken(belief, model))
-        kept, weights = merged(flat, belief.log_weights, belief.labels[:, 0] == jnp.arange(size)[:, None])
+        models, _ = by_regime(model, "Switching")
+        size = len(models)
+        here = belief.labels[:, 0] == jnp.arange(size)[:, None]
+        kept, weights = merged(unlabelled(belief.members), belief.log_weights, here)
         pairs = weights[:, None] + safe_log(model.transition.chain.among(size, start, time, inputs))
         members, weights = self.branching.branch(kept, pairs)
 
@@ -137,15 +114,15 @@ class Switching(AbstractAlgorithm):
             here = jax.tree.map(lambda leaf: leaf[j], members)
             return jax.vmap(lambda member: self.filter.predict(given, member, time, inputs, key=key))(here)
 
-        new = self._laid([moved(j, given) for j, given in enumerate(self._regimes(model))], weights)
+        new = self._laid([moved(j, given) for j, given in enumerate(models)], weights)
         times = jnp.broadcast_to(time, belief.members.time.shape)
         return choose(time > start, new, eqx.tree_at(lambda b: (b.time, b.members.time), belief, (time, times)))
 
     def update(self, problem, belief, datum, *, key=None):
         """Each member corrected in its regime, and weighed by its evidence."""
-        model = problem.resolve()
-        members, parts = self._taken(belief, model), []
-        for j, given in enumerate(self._regimes(model)):
+        models, _ = by_regime(problem.resolve(), "Switching")
+        members, parts = self._taken(belief, len(models)), []
+        for j, given in enumerate(models):
             here = jax.tree.map(lambda leaf, j=j: leaf[j], members)
             parts.append(jax.vmap(lambda member, given=given: self.filter.update(given, member, datum, key=key))(here))
         infos = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *(info for _, info in parts))

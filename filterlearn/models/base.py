@@ -106,6 +106,12 @@ class AbstractJumping(AbstractGaussianTransition):
     def given_jumps(self, counts: Float[Array, "kinds"], t0, t1, u=None) -> AbstractGaussianTransition:
         """The transition from t0 to t1, given how many jumps of each kind there are on the way."""
 
+    @abc.abstractmethod
+    def given_times(
+        self, counts: Float[Array, "kinds"], passed: Float[Array, "kinds most"], t0, t1, u=None
+    ) -> AbstractGaussianTransition:
+        """The same, given also when: the first entries of each row of `passed` are the shares of the gap before its jumps."""
+
 
 class AbstractLinearTransition(AbstractGaussianTransition):
     """x(t1) = A x(t0) + b + noise of mean 0 and covariance Q, exactly."""

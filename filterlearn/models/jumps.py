@@ -1,10 +1,12 @@
 """Compound-Poisson jumps: the law, its draws and its moments."""
 
+import itertools
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.core import Tracer
 from jax.scipy.special import ndtr
@@ -140,6 +142,22 @@ def poisson_count(rate, uniform, most):
         term = term * rate / k
         total = total + term
     return count
+
+
+def every_count(kinds) -> np.ndarray:
+    """Every choice of numbers of jumps, `(hypotheses, kinds)`, none first."""
+    return np.array(list(itertools.product(*(range(kind.most + 1) for kind in kinds))))
+
+
+def count_chances(kinds, counts, mean, start, time, inputs):
+    """Log-probabilities of the rows of `counts`: Poisson laws at the mean, without more than `most` jumps."""
+    rates = jnp.stack([kind.rate(start, mean, inputs) for kind in kinds]) * (time - start)
+    terms = jnp.where(
+        rates > 0,
+        counts * jnp.log(jnp.where(rates > 0, rates, 1.0)) - jax.scipy.special.gammaln(counts + 1.0),
+        jnp.where(counts > 0, -jnp.inf, 0.0),
+    )
+    return jax.nn.log_softmax(jnp.sum(terms, axis=1))
 
 
 def counted_jumps(jumps, x, t, h, u, rows, keys):

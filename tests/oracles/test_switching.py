@@ -63,11 +63,15 @@ def test_finite_states_are_drawn_by_their_probabilities(name):
     np.testing.assert_array_equal(transition.sample_many(draws, 1.3, 1.3, key=jax.random.key(1)), draws)
 
 
+discretised = eqx.filter_jit(lambda transition, a, b: transition.discretise(a, b))
+probabilities = eqx.filter_jit(lambda chain, a, b: chain.probabilities(a, b))
+
+
 def regimes(model, data):
     """(log p(y), mean and covariance of (x, r) at the end) with a Kalman filter for each path of the regime."""
-    chain, law, times = model.transition.chain, model.initial.distribution, [0.0, *map(float, data.times)]
-    laws = [[each.discretise(a, b) for a, b in itertools.pairwise(times)] for each in model.transition.transitions]
-    chances = [np.asarray(chain.probabilities(a, b)) for a, b in itertools.pairwise(times)]
+    chain, law, times = model.transition.chain, model.initial.distribution, jnp.append(0.0, data.times)
+    laws = [[discretised(each, a, b) for a, b in itertools.pairwise(times)] for each in model.transition.transitions]
+    chances = [np.asarray(probabilities(chain, a, b)) for a, b in itertools.pairwise(times)]
     laws = [[[float(part.ravel()[0]) for part in law] for law in each] for each in laws]
     seen = [
         [float(part[0]) for part in (model.observation.of(r).covariance[0], model.observation.of(r).offset)] for r in (0, 1)

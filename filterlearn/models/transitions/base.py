@@ -81,6 +81,13 @@ class AbstractStepping(AbstractJumping):
         gap = t1 - t0
         return eqx.tree_at(lambda scheme: scheme.sde, self, self.sde.with_flow(counts / jnp.where(gap > 0, gap, 1.0)))
 
+    def given_times(self, counts, passed, t0, t1, u=None):
+        """Each jump in the substep that its time falls in, as the scheme draws it."""
+        on = jnp.arange(passed.shape[1]) < counts[:, None]
+        here = jnp.floor(passed * self.substeps) == jnp.arange(self.substeps)[:, None, None]
+        counts = jnp.sum(on & here, axis=2, dtype=passed.dtype)
+        return _Jumped(scheme=self, counts=counts, start=jnp.asarray(t0, passed.dtype), substeps=self.substeps)
+
     def core(self, x):
         """The part of the state that the SDE moves."""
         return x
@@ -173,3 +180,38 @@ class AbstractStepping(AbstractJumping):
         extra, columns = jump_moments(self.sde.jumps, x, t0, h, u)
         mean, factor = self.law(x, t0, h, u)
         return mean + extra, jnp.concatenate([factor, *columns], axis=1)
+
+
+class _Jumped(AbstractGaussianTransition):
+    """A scheme over the one gap from `start` in whose substeps there are so many jumps of each kind, `(steps, kinds)`."""
+
+    scheme: AbstractStepping
+    counts: jax.Array
+    start: jax.Array
+    substeps: int = eqx.field(static=True)
+
+    def _within(self, t0, h):
+        """The scheme in the substep that begins at t0."""
+        wide = jnp.where(h > 0, h, 1.0)
+        index = jnp.clip(jnp.round((t0 - self.start) / wide), 0, self.substeps - 1).astype(int)
+        sde = self.scheme.sde.with_flow(self.counts[index] / wide)
+        return eqx.tree_at(lambda scheme: scheme.sde, self.scheme, sde)
+
+    def moments(self, x, t0, t1, u=None):
+        """Mean and factor, those of the sums of the marks added."""
+        return self._within(t0, t1 - t0).moments(x, t0, t1, u)
+
+    def noise_shape(self, x, u=None):
+        """One normal for each column of a substep's factor."""
+        return (self.substeps, jax.eval_shape(lambda y: self.moments(y, self.start, self.start, u)[1], x).shape[1])
+
+    def push(self, x, t0, t1, u, noise):
+        """A draw, substep by substep."""
+        h = (t1 - t0) / self.substeps
+
+        def one(y, each):
+            k, z = each
+            mean, factor = self.moments(y, t0 + k * h, t0 + (k + 1) * h, u)
+            return mean + applied(factor, z), None
+
+        return jax.lax.scan(one, x, (jnp.arange(self.substeps, dtype=x.dtype), noise))[0]

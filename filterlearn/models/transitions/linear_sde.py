@@ -96,6 +96,20 @@ class LinearSDE(AbstractOneStep, AbstractLinearTransition, AbstractJumping):
             covariance = covariance + number * (second - jnp.outer(reach, reach) / jnp.where(gap > 0, gap, 1.0))
         return _OneGap(matrix, offset, covariance)
 
+    def given_times(self, counts, passed, t0, t1, u=None):
+        """The law given numbers and times, each mark carried by exp(A s) over what is left: exact for Normal marks."""
+        a, b, q = self._coefficients(t0, u)
+        matrix, offset, covariance = _only(linear_laws(a, b, q, jnp.reshape(t1 - t0, 1)))
+        for count, row, jump in zip(counts, passed, self.jumps, strict=True):
+            _, mean, factor = jump.moments(t0, b, u)
+            carried = linear_laws(a, jnp.zeros_like(b), jnp.zeros_like(q), (1 - row) * (t1 - t0))[0]
+            columns = jnp.einsum("sij,jk->sik", carried, factor)
+            offset = offset + sum_first(count, carried @ mean)
+            covariance = covariance + jnp.sum(
+                jnp.where((jnp.arange(len(row)) < count)[:, None, None], columns @ columns.mT, 0.0), axis=0
+            )
+        return _OneGap(matrix, offset, covariance)
+
     def _coefficients(self, t, u):
         a = jnp.asarray(value_at(self.drift_matrix, t, u))
         g = value_at(self.diffusion, t, u)

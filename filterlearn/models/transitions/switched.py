@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from filterlearn.models.base import AbstractFinite, AbstractTransition, arrays
+from filterlearn.beliefs.base import start_time
+from filterlearn.beliefs.gaussian import Gaussian
+from filterlearn.models.base import AbstractFinite, AbstractTransition, Initial, StateSpaceModel, arrays
+from filterlearn.models.observations.switched import SwitchedObservation
 from filterlearn.numerics.sampling import normals
 from filterlearn.numerics.small import semidefinite_factor
 
@@ -73,3 +76,22 @@ class RegimeStart(eqx.Module):
         """Of (x, r)."""
         places = jnp.arange(len(self.probabilities)) - self.mean[-1]
         return jax.scipy.linalg.block_diag(self.covariance_x, self.probabilities @ places**2)
+
+
+def by_regime(model, name: str) -> tuple[list[StateSpaceModel], Any]:
+    """(the model of x in each regime, the probabilities of the first); TypeError or ValueError, in the name of a filter,
+    for a model that has no regimes or not the same in each of its parts."""
+    if not isinstance(model.transition, Switched):
+        raise TypeError(f"transition: {name} needs Switched, got {type(model.transition).__name__}; use its filter")
+    if not isinstance(model.observation, SwitchedObservation):
+        raise TypeError(f"observation: {name} needs SwitchedObservation, got {type(model.observation).__name__}")
+    law = model.initial.distribution if isinstance(model.initial, Initial) else None
+    if not isinstance(law, RegimeStart):
+        raise TypeError(f"initial: {name} needs Initial(RegimeStart(mean, covariance, probabilities), time)")
+    size = len(model.transition.transitions)
+    for part, count in (("initial", len(law.probabilities)), ("observation", len(model.observation.observations))):
+        if count != size and (part, count) != ("observation", 1):
+            raise ValueError(f"{part}: {size} regimes are needed, one for each transition, got {count}")
+    start = Gaussian.of(law.mean_x, law.covariance_x, start_time(model.initial.time, law.mean_x.dtype))
+    parts = enumerate(model.transition.transitions)
+    return [StateSpaceModel(start, transition, model.observation.of(j)) for j, transition in parts], law.probabilities
