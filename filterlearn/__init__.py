@@ -91,6 +91,7 @@ _HOME = {
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",
     "learners.recursive_ml": "RecursiveMaximumLikelihood natural_gradient",
+    "diagnostics.gradient": "check_gradient GradientReport",
     "diagnostics.log": "Report",
     "diagnostics.results": "to_datatree",
     "diagnostics.step_size": "check_step_size StepSizeReport",

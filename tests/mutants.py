@@ -101,6 +101,13 @@ MUTANTS = {
         "tests/laws/test_resamplers.py",
         "diffusion",
     ),
+    "a gradient that is noise not flagged": Mutant(
+        "diagnostics/gradient.py",
+        "~(self.deviation <= self.scale)",
+        "~(self.deviation >= 0)",
+        "tests/laws/test_gradient.py",
+        "flagged",
+    ),
 }
 
 

@@ -90,6 +90,10 @@ WRONG = {
     "Langevin terms": (lambda: fl.Diffrax(linear_sde(), diffrax.ALIGN(), steps=1), "solver: ALIGN takes Langevin terms"),
     "half steps": (lambda: noiseless(diffrax.HalfSolver(diffrax.Tsit5())), "solver: HalfSolver halves the step"),
     "a multistep solver": (lambda: noiseless(diffrax.LeapfrogMidpoint()), "solver: LeapfrogMidpoint needs the step before"),
+    "the gradient of a model": (
+        lambda: fl.check_gradient(fl.Kalman(), linear_model(), fl.Dataset([1], [[1.0, 2.0]]), key=jax.random.key(0)),
+        "problem: family(theta) is needed, got StateSpaceModel",
+    ),
     "steps of a diffusion": (lambda: fl.Diffusion(0), "steps:"),
     "steps of a solver": (lambda: fl.Diffrax(linear_sde(), diffrax.Heun(), steps=0), "steps:"),
     "size": (lambda: fl.ParticleFilter(1), "size:"),

@@ -177,6 +177,12 @@ class ModelFamily(eqx.Module):
         stops = np.cumsum([math.prod(shape) for shape in shapes.values()]).tolist()
         return {name: slice(a, b) for name, a, b in zip(shapes, [0, *stops], stops, strict=False)}
 
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """A name for each entry of theta: the parameter's, with an index where it is not a scalar."""
+        shapes = self._shapes()
+        return tuple(name + (str(list(i)) if i else "") for name, shape in shapes.items() for i in np.ndindex(shape))
+
     def _pieces(self, theta):
         places = self._places()
         for name, shape in self._shapes().items():

@@ -1,6 +1,7 @@
 """What every sampler is given and gives back: the target density, the method, the sample statistics."""
 
 import abc
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from filterlearn.data import Dataset
+from filterlearn.diagnostics.gradient import gradient_report
 from filterlearn.learners.base import AbstractLearner
 from filterlearn.models.family import ModelFamily
 from filterlearn.models.gaps import Gaps, distinct_gaps
@@ -103,6 +105,17 @@ TRIES = 32  # evaluations side by side: candidates for a start, or estimates at 
 def levels(target: Target, thetas: Float[Array, "k p"], keys) -> Float[Array, "k"]:
     """The log density of each theta under the key beside it."""
     return jax.vmap(target)(thetas, keys)
+
+
+def warn_of_noise(target: Target, theta: Float[Array, "p"]) -> None:
+    """For a method that follows derivatives: warns, with the estimate, where those of an algorithm that draws random numbers
+    are mostly noise at theta. One that draws none is not asked."""
+    try:
+        eqx.filter_eval_shape(target.algorithm.init, target.problem(theta))
+    except ValueError:  # it needs a key
+        report = gradient_report(target.terms, theta, target.sampled.entries, target.key)
+        if report.useless:
+            warnings.warn(report.words, stacklevel=4)
 
 
 class AbstractMethod(eqx.Module):

@@ -4,7 +4,7 @@ import blackjax
 import equinox as eqx
 import jax
 
-from filterlearn.posteriors.base import AbstractMethod, log_density, tree_depth
+from filterlearn.posteriors.base import AbstractMethod, log_density, tree_depth, warn_of_noise
 
 
 class NUTS(AbstractMethod):
@@ -12,7 +12,8 @@ class NUTS(AbstractMethod):
     arXiv:1111.4246).
 
     Exact for the evidence that it is given, once converged: for a filter that draws random numbers that is the evidence at
-    one fixed key, whose noise moves the posterior; `ParticleMCMC` is free of that.
+    one fixed key, whose noise moves the posterior, and whose derivative may be mostly noise, which a warning then says;
+    `ParticleMCMC` is free of both.
     """
 
     warmup: int = eqx.field(static=True, default=500)
@@ -21,6 +22,7 @@ class NUTS(AbstractMethod):
 
     def draw(self, target, start, scale, *, key):
         """Adapts and samples every chain in one compiled call."""
+        warn_of_noise(target, start[0])
         return _sample(self, target, start, scale, jax.random.split(key, self.chains))
 
 
