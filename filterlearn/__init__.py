@@ -65,6 +65,7 @@ _HOME = {
     "filters.gaussian_sum": "GaussianSum",
     "filters.hidden_markov": "HiddenMarkov",
     "filters.switching": "Switching AbstractBranching InteractingModels PairsOfRegimes",
+    "filters.quasi_monte_carlo": "SequentialQuasiMonteCarlo",
     "filters.rao_blackwellised": "RaoBlackwellised",
     "filters.variational": "VariationalFilter",
     "filters.ensemble_kalman": "EnsembleKalman",

@@ -216,6 +216,7 @@ SAMPLING_FILTERS = {
     "particle": lambda: fl.ParticleFilter(2000),
 }
 FILTERS = EXACT_FILTERS | SAMPLING_FILTERS
+QUASI_FILTERS = {"quasi_monte_carlo": lambda: fl.SequentialQuasiMonteCarlo(64)}  # held to oracles of their own
 CHAIN = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.3, 0.0, 0.7]])
 FINITE = {"markov_chain": lambda: fl.MarkovChain(CHAIN), "markov_process": lambda: fl.MarkovProcess(CHAIN - np.eye(3))}
 

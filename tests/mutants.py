@@ -87,6 +87,13 @@ MUTANTS = {
         "tests/oracles/test_rao_blackwellised.py",
         "regimes_against",
     ),
+    "points that are evenly spread and not randomised": Mutant(
+        "numerics/quasi.py",
+        "random = jax.random.bits(key, (_BITS + 1, dimension), jnp.uint32)",
+        "random = jnp.zeros((_BITS + 1, dimension), jnp.uint32)",
+        "tests/oracles/test_quasi_monte_carlo.py",
+        "each_point and float64",
+    ),
     "weights kept after resampling": Mutant(
         "resamplers/base.py",
         "uniform = jnp.full_like(log_weights, -jnp.log(log_weights.shape[0]))",

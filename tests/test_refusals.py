@@ -150,6 +150,17 @@ WRONG = {
         ),
         "initial: 2 regimes are needed, one for each transition, got 3",
     ),
+    "noise that is not normals": (
+        lambda: fl.SequentialQuasiMonteCarlo(8).predict(
+            eqx.tree_at(
+                lambda m: m.transition, linear_model(), jumping(dist.Laplace(jnp.zeros(2), 0.1, validate_args=False))
+            ),
+            fl.ParticleFilter(8).init(linear_model(), key=jax.random.key(0)),
+            1.0,
+            key=jax.random.key(0),
+        ),
+        "transition: SequentialQuasiMonteCarlo needs noise made of normals, got marks that are drawn by a key",
+    ),
     "nothing to draw": (
         lambda: fl.RaoBlackwellised(fl.Kalman(), 9).init(linear_model()),
         "transition: RaoBlackwellised needs Switched or jumps to draw, got LinearSDE without",

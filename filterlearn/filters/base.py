@@ -1,4 +1,4 @@
-"""What the Gaussian filters share."""
+"""What filters share."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from filterlearn.models.observations.linear_gaussian import LinearGaussianObserv
 from filterlearn.numerics.densities import effective_size, masked_normal, normalise
 from filterlearn.numerics.masking import choose, filled, observed
 from filterlearn.numerics.small import product
-from filterlearn.protocol import COLLAPSED, COVARIANCE_LOST, NOT_FINITE, Info, origin_of, strong
+from filterlearn.protocol import COLLAPSED, COVARIANCE_LOST, NOT_FINITE, OUT_OF_RANGE, Info, origin_of, strong
 
 
 def check_form(form) -> None:
@@ -122,3 +122,15 @@ def weighed(prior, infos, value):
     raised = jax.lax.reduce_or(jnp.where(jnp.exp(weights) > 0, infos.flags, 0), axes=(0,)) | COLLAPSED * ~jnp.isfinite(total)
     info = Info(total, (mean, variance), mean_of_told(infos.pit, share), effective_size(weights), raised.astype(jnp.int32))
     return weights, info
+
+
+def particle_info(belief, told, mask, evidence, weights):
+    """Info of points that were weighed from the log-weights of `belief` to `weights`; `told` as in `Moved`."""
+    means, variances, below = told
+    prior = jnp.exp(normalise(belief.log_weights)[0])
+    mean = mean_of_told(means, prior)
+    variance = mean_of_told(variances + (means - mean) ** 2, prior)
+    pit = jnp.where(mask, mean_of_told(below, prior), jnp.nan)
+    lost = ~jnp.isfinite(belief.points).all()
+    flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence) + OUT_OF_RANGE * lost, jnp.int32)
+    return Info(evidence, (mean, variance), pit, effective_size(weights), flags)

@@ -3,14 +3,15 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from filterlearn.beliefs.particles import Particles, mean_of_told
+from filterlearn.beliefs.particles import Particles
 from filterlearn.clock import whole
+from filterlearn.filters.base import particle_info
 from filterlearn.models.base import starting_sample
-from filterlearn.numerics.densities import effective_size, normalise
+from filterlearn.numerics.densities import normalise
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.proposals.base import AbstractProposal, weighed
 from filterlearn.proposals.bootstrap import Bootstrap
-from filterlearn.protocol import COLLAPSED, OUT_OF_RANGE, AbstractAlgorithm, Info, needed, origin_of, strong
+from filterlearn.protocol import AbstractAlgorithm, needed, origin_of, strong
 from filterlearn.resamplers.adaptive import Adaptive
 from filterlearn.resamplers.base import AbstractResampler
 from filterlearn.resamplers.systematic import Systematic
@@ -68,16 +69,6 @@ class ParticleFilter(AbstractAlgorithm):
         factors = jnp.where(jnp.isnan(moved.log_weights), -jnp.inf, moved.log_weights)
         weights, evidence = normalise(before.log_weights + factors)
         there, mask = Particles(moved.points, before.log_weights, time, before.lineage), observed(datum.value)
-        info = self._info(there, moved.told, mask, jnp.where(mask.any(), evidence, 0.0), weights)
+        info = particle_info(there, moved.told, mask, jnp.where(mask.any(), evidence, 0.0), weights)
         new = proposal.after(there, weights, self.resampler, key=key)
         return choose(mask.any(), new, there), info
-
-    def _info(self, belief, told, mask, evidence, weights):
-        means, variances, below = told
-        prior = jnp.exp(normalise(belief.log_weights)[0])
-        mean = mean_of_told(means, prior)
-        variance = mean_of_told(variances + (means - mean) ** 2, prior)
-        pit = jnp.where(mask, mean_of_told(below, prior), jnp.nan)
-        lost = ~jnp.isfinite(belief.points).all()
-        flags = jnp.asarray(COLLAPSED * ~jnp.isfinite(evidence) + OUT_OF_RANGE * lost, jnp.int32)
-        return Info(evidence, (mean, variance), pit, effective_size(weights), flags)
