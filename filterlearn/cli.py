@@ -92,6 +92,7 @@ def track(
     every: int = 100,
     seed: int = 0,
     unit: Literal["s", "m", "h", "D", "W"] | None = None,
+    replay: int | None = None,
 ):
     """Stream a file (or - for standard input), one line of JSON for each observation.
 
@@ -108,6 +109,7 @@ def track(
     :param every: rows between checkpoints.
     :param seed: of the random numbers.
     :param unit: that datetimes are counted in: s, m, h, D (unless given) or W.
+    :param replay: how many of the last rows a late one may take its place among; 0 unless given.
     """
     _configure()
     from tqdm import tqdm
@@ -121,7 +123,7 @@ def track(
     with _blaming(model), _opened(data) as source:
         loaded, stop = _model(model), Stop()
         given = table(tqdm(source, unit=" lines", disable=None), time, _names(value), _names(inputs))
-        session, offset, rows = begun(loaded, stop.until(given), checkpoint, seed, unit)
+        session, offset, rows = begun(loaded, stop.until(given), checkpoint, seed, unit, replay)
         with contextlib.closing(Lines(out, offset)) as sink:
             stream(session, rows, sink, checkpoint, every)
     if stop.number:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from filterlearn.beliefs.base import AbstractBelief, AbstractSeries
+from filterlearn.beliefs.base import AbstractBelief, AbstractSeries, present
 from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.data import Dataset, Datum
 from filterlearn.inputs import as_inputs, by_row
@@ -87,7 +87,8 @@ def needed(key):
     return key
 
 
-def _split(key):
+def step_keys(key):
+    """The keys of a datum's prediction and of its update."""
     return (None, None) if key is None else tuple(jax.random.split(key))
 
 
@@ -110,7 +111,7 @@ def step(algorithm, problem, belief, datum, *, key=None):
     late = datum.time < belief.time
     time = jnp.where(late, belief.time, datum.time)
     value = jnp.where(late, jnp.nan, datum.value)
-    after, info = algorithm.step(problem, belief, Datum(time, value, datum.inputs), keys=_split(key))
+    after, info = algorithm.step(problem, belief, Datum(time, value, datum.inputs), keys=step_keys(key))
     return after, eqx.tree_at(lambda i: i.flags, info, info.flags + LATE * late)
 
 
@@ -239,4 +240,4 @@ def _forecast(problem, belief, times, inputs, key, draws):
 def forecast(algorithm, problem, belief, times, *, inputs=None, key, draws: int = 1000) -> Forecast:
     """Draws of the future under a belief: state and, for a learner, parameter uncertainty; parameters stay where they are."""
     times = jnp.asarray(times, belief.time.dtype)
-    return Forecast(*_forecast(problem, belief, times, as_inputs(inputs, times.dtype), key, draws))
+    return Forecast(*_forecast(problem, present(belief), times, as_inputs(inputs, times.dtype), key, draws))

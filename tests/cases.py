@@ -183,7 +183,9 @@ BELIEFS = {
     ),
     "joint": lambda: fl.JointBelief(NORMAL, 2),
     "tangent": lambda: fl.TangentBelief(NORMAL, NORMAL, jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), NORMAL), ()),
-    "lagged": lambda: fl.LaggedBelief(NORMAL, NORMAL.mean[None], *(NORMAL.covariance[None],) * 2, jnp.zeros(1)),
+    "lagged": lambda: fl.FixedLag(fl.Kalman(fl.MomentForm()), 2).init(
+        fl.StateSpaceModel(NORMAL, fl.LinearDiscrete(np.eye(3), np.eye(3)), OBSERVATIONS["linear_gaussian"]())
+    ),
     "bank": lambda: fl.BankBelief(
         jax.vmap(lambda m: fl.JointBelief(eqx.tree_at(lambda b: b.mean, NORMAL, m), 2))(NORMAL.mean + jnp.eye(3)),
         jnp.log(jnp.array([0.2, 0.3, 0.5])),
@@ -234,6 +236,7 @@ SWITCHING = {"switched": switching_model}
 MIXTURE_FILTERS = {  # of models that jump or switch
     "gaussian_sum": lambda: fl.GaussianSum(fl.Kalman(), 4),
     "hidden_markov": fl.HiddenMarkov,
+    "parallel_hidden_markov": fl.ParallelHiddenMarkov,
     "interacting_models": lambda: fl.Switching(fl.Kalman()),
     "pairs_of_regimes": lambda: fl.Switching(fl.Kalman(), fl.PairsOfRegimes()),
     "rao_blackwellised": lambda: fl.RaoBlackwellised(fl.Kalman(), 20),
@@ -259,14 +262,19 @@ SMOOTHERS = {  # each with its filter
         fl.Kalman(fl.SquareRootForm()),
     ),
     "rauch_tung_striebel": lambda: (fl.RauchTungStriebel(fl.Kalman()), fl.Kalman()),
+    "parallel_rauch_tung_striebel": lambda: (fl.ParallelRauchTungStriebel(fl.Kalman()), fl.Kalman()),
     "rauch_tung_striebel_extended": lambda: (fl.RauchTungStriebel(fl.ExtendedKalman()), fl.ExtendedKalman()),
     "rauch_tung_striebel_sigma_point": lambda: (fl.RauchTungStriebel(fl.SigmaPoint()), fl.SigmaPoint()),
 }
 
 
-PATH_SMOOTHERS = {
-    "backward_sampling": lambda: fl.BackwardSampling(200),
-    "backward_rejection": lambda: fl.BackwardRejection(200),
+PATH_SMOOTHERS = {  # each with its filter of a size
+    "backward_sampling": lambda size=200: (fl.BackwardSampling(50), fl.ParticleFilter(size)),
+    "backward_rejection": lambda size=200: (fl.BackwardRejection(50), fl.ParticleFilter(size)),
+    "ensemble_rauch_tung_striebel": lambda size=200: (
+        fl.EnsembleRauchTungStriebel(fl.EnsembleKalman(size)),
+        fl.EnsembleKalman(size),
+    ),
 }
 LAGGED = {  # with how the filter is smoothed afterwards
     "kalman": lambda: (fl.FixedLag(fl.Kalman(), 4), fl.RauchTungStriebel(fl.Kalman())),
@@ -275,6 +283,10 @@ LAGGED = {  # with how the filter is smoothed afterwards
         fl.RauchTungStriebel(fl.Kalman(fl.SquareRootForm())),
     ),
     "sigma_point": lambda: (fl.FixedLag(fl.SigmaPoint(), 4), fl.RauchTungStriebel(fl.SigmaPoint())),
+}
+LAGGED_SAMPLES = {  # of a size
+    "particle": lambda size=100: fl.FixedLag(fl.ParticleFilter(size), 4),
+    "ensemble": lambda size=100: fl.FixedLag(fl.EnsembleKalman(size), 4),
 }
 
 

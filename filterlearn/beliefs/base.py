@@ -44,6 +44,54 @@ class AbstractWeighted(AbstractBelief):
         return jnp.exp(self.log_weights)
 
 
+class AbstractForwarding(AbstractBelief):
+    """A belief whose moments and draws are those of another, `about`."""
+
+    @property
+    @abc.abstractmethod
+    def about(self) -> AbstractBelief:
+        """The belief that is asked."""
+
+    @property
+    def mean(self) -> Float[Array, "n"]:
+        """Mean of `about`."""
+        return self.about.mean
+
+    @property
+    def covariance(self) -> Float[Array, "n n"]:
+        """Covariance of `about`."""
+        return self.about.covariance
+
+    def sample(self, n: int, *, key) -> Float[Array, "k n"]:
+        """Draws of `about`."""
+        return self.about.sample(n, key=key)
+
+    def quantile(self, q) -> Float[Array, "*q n"]:
+        """Quantiles of `about`."""
+        return self.about.quantile(q)
+
+
+class AbstractHistory(AbstractForwarding):
+    """The belief `now`, with something of the past beside it."""
+
+    now: eqx.AbstractVar[Any]
+
+    @property
+    def time(self) -> Any:
+        """Time of the belief now."""
+        return self.now.time
+
+    @property
+    def about(self) -> AbstractBelief:
+        """The belief now."""
+        return self.now
+
+
+def present(belief: AbstractBelief) -> AbstractBelief:
+    """The belief without what is kept of the past."""
+    return belief.now if isinstance(belief, AbstractHistory) else belief
+
+
 class AbstractSeries(eqx.Module):
     """Beliefs with time on their first axis, whose moments are taken one by one."""
 

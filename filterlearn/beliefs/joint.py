@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from filterlearn.beliefs.base import AbstractBelief, AbstractWeighted
+from filterlearn.beliefs.base import AbstractBelief, AbstractForwarding, AbstractWeighted
 from filterlearn.beliefs.ensemble import Ensemble
 from filterlearn.beliefs.gaussian import AbstractGaussianBelief, Gaussian
 from filterlearn.beliefs.mixture import mixed
 from filterlearn.beliefs.particles import Particles, drawn_by_weight
 
 
-class AbstractJointBelief(AbstractBelief):
+class AbstractJointBelief(AbstractForwarding):
     """A learner's belief: `.parameters` on the unconstrained scale, `.state`; mean and covariance are the state's."""
 
     parameters: eqx.AbstractVar[Any]
@@ -26,22 +26,9 @@ class AbstractJointBelief(AbstractBelief):
         """`n` joint draws: states `(n, dimension)` and unconstrained parameters `(n, p)`."""
 
     @property
-    def mean(self) -> Float[Array, "n"]:
-        """Mean of the state."""
-        return self.state.mean
-
-    @property
-    def covariance(self) -> Float[Array, "n n"]:
-        """Covariance of the state."""
-        return self.state.covariance
-
-    def sample(self, n: int, *, key) -> Float[Array, "k n"]:
-        """Draws of the state."""
-        return self.state.sample(n, key=key)
-
-    def quantile(self, q) -> Float[Array, "*q n"]:
-        """Quantiles of the state."""
-        return self.state.quantile(q)
+    def about(self) -> AbstractBelief:
+        """The state."""
+        return self.state
 
 
 def block(belief: AbstractBelief, part: slice) -> AbstractBelief:

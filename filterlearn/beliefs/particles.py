@@ -83,13 +83,13 @@ class Lineage(eqx.Module):
 class Particles(AbstractWeighted):
     """Points `(N, n)` with normalised log-weights `(N,)`. A point of weight zero does not count, finite or not.
 
-    `lineage`, where a filter keeps it, is copied with the points.
+    `lineage` is what a filter keeps beside the points, copied with them: a `Lineage`, or another pytree.
     """
 
     points: Float[Array, "N n"]
     log_weights: Float[Array, "N"]
     time: Any
-    lineage: Lineage | None = None
+    lineage: Any = None
 
     @property
     def mean(self) -> Float[Array, "n"]:
@@ -118,7 +118,7 @@ class Particles(AbstractWeighted):
     def evidence_variance(self) -> Float[Array, ""]:
         """Estimate of the variance of exp(log evidence so far) over its squared mean, about that of the log evidence, from
         the lineage of this one run (Lee & Whiteley 2018, doi:10.1093/biomet/asy028). ValueError where none is kept."""
-        if self.lineage is None:
+        if not isinstance(self.lineage, Lineage):
             raise ValueError("lineage: not kept; filter with Genealogy(ParticleFilter(size, Multinomial()))")
         return self.lineage.variance(self.weights)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from filterlearn.beliefs.base import present
 from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.clock import datetimes
 from filterlearn.data import clock
@@ -51,8 +52,8 @@ def to_datatree(source, family=None) -> xr.DataTree:
     mean, variance = jax.lax.map(lambda b: (b.mean, jnp.diagonal(b.covariance)), beliefs)
     told = {"mean": mean, "variance": variance, "log_evidence": info.log_evidence, "pit": info.pit, "ess": info.ess}
     told |= {"predicted_mean": info.predicted[0], "predicted_variance": info.predicted[1], "flags": info.flags}
-    learner = family is not None and isinstance(beliefs, AbstractJointBelief)
-    return _tree(times_of(source.data), source.data.values, told, _parameters(beliefs, family) if learner else {})
+    learner = family is not None and isinstance(present(beliefs), AbstractJointBelief)
+    return _tree(times_of(source.data), source.data.values, told, _parameters(present(beliefs), family) if learner else {})
 
 
 def rows_to_datatree(rows) -> xr.DataTree:

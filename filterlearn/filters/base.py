@@ -1,21 +1,26 @@
 """What filters share."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from filterlearn.beliefs.particles import mean_of_told
+from filterlearn.beliefs.base import start_time
+from filterlearn.beliefs.particles import Particles, mean_of_told
 from filterlearn.forms.base import AbstractForm
 from filterlearn.forms.moment import MomentForm
 from filterlearn.forms.square_root import SquareRootForm
 from filterlearn.models.base import (
+    AbstractFinite,
     AbstractGaussianObservation,
     AbstractGaussianTransition,
     AbstractLinearTransition,
     Diffuse,
+    Initial,
     starting_gaussian,
 )
 from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
-from filterlearn.numerics.densities import effective_size, masked_normal, normalise
+from filterlearn.numerics.densities import effective_size, masked_normal, normalise, safe_log
 from filterlearn.numerics.masking import choose, filled, observed
 from filterlearn.numerics.small import product
 from filterlearn.protocol import COLLAPSED, COVARIANCE_LOST, NOT_FINITE, OUT_OF_RANGE, Info, origin_of, strong
@@ -107,6 +112,41 @@ def gaussian_info(error, root, variance, mask, mean):
     evidence = jnp.where(mask.any(), masked_normal(error, root, mask), 0.0)
     lost = COVARIANCE_LOST * ~jnp.all(jnp.isfinite(root))
     return predicted_info(evidence, error, mask, mean, variance, lost)
+
+
+def finite_start(filter, problem):
+    """The initial probabilities of finitely many states; TypeError for other models."""
+    model, name = problem.resolve(), type(filter).__name__
+    if not isinstance(model.transition, AbstractFinite):
+        given = type(model.transition).__name__
+        raise TypeError(f"transition: {name} needs MarkovChain or MarkovProcess, got {given}")
+    law: Any = model.initial.distribution if isinstance(model.initial, Initial) else None
+    if not getattr(law, "has_enumerate_support", False):
+        raise TypeError(f"initial: {name} needs Initial of a law over the numbers of the states; use Categorical")
+    states = law.enumerate_support()
+    weights = law.log_prob(states)
+    points, time = states[:, None].astype(weights.dtype), start_time(model.initial.time, weights.dtype)
+    return strong(Particles(points, weights, time))
+
+
+def finite_prediction(problem, belief, time, inputs):
+    """P' w."""
+    transition, size = problem.resolve().transition, belief.log_weights.shape[0]
+    moved = transition.among(size, origin_of(belief.time, time), time, inputs)
+    return Particles(belief.points, safe_log(belief.weights @ moved), time)
+
+
+def finite_correction(problem, belief, datum):
+    """w times the densities: (belief, Info)."""
+    seen, (y, t, u) = problem.resolve().observation, (datum.value, datum.time, datum.inputs)
+
+    def told(x):
+        nothing = jnp.full((), jnp.nan, x.dtype)
+        flags = jnp.zeros((), jnp.int32)
+        return Info(seen.log_prob(y, x, t, u), seen.predicted(x, t, u), seen.cdf(y, x, t, u), nothing, flags)
+
+    weights, info = weighed(belief.log_weights, jax.vmap(told)(belief.points), y)
+    return Particles(belief.points, choose(observed(y).any(), weights, belief.log_weights), belief.time), info
 
 
 def weighed(prior, infos, value):

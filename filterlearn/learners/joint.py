@@ -97,12 +97,16 @@ class _Seen(_Parts, AbstractObservation):
 
 
 class _GaussianSeen(_Parts, AbstractMaskedGaussian):
-    """A Gaussian observation of the state inside a stacked vector."""
+    """A Gaussian observation of the state inside a stacked vector; its difference is that of the model at the prior's
+    median."""
 
     family: ModelFamily
 
     def moments(self, x, t, u=None):
         return self.model(x).observation.moments(self.state(x), t, u)
+
+    def innovation(self, y, mean):
+        return self.family(self.family.median).resolve().observation.innovation(y, mean)
 
 
 class _Start(eqx.Module):

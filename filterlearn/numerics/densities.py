@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -28,6 +29,12 @@ def log_mean_exp(x: Float[Array, "n"]) -> Float[Array, ""]:
     top = jnp.where(jnp.isfinite(top), top, 0.0)
     total = jnp.sum(jnp.exp(x - top))
     return jnp.where(total > 0, jnp.log(jnp.where(total > 0, total, 1.0)), -jnp.inf) + top - math.log(x.shape[0])
+
+
+def log_product(a: Float[Array, "n k"], b: Float[Array, "k m"]) -> Float[Array, "n m"]:
+    """log(exp(A) exp(B)); -inf, not NaN, where every term is."""
+    terms = a[:, None, :] + b.T[None]
+    return jax.vmap(jax.vmap(log_mean_exp))(terms) + math.log(a.shape[1])
 
 
 def normalise(log_weights: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, ""]]:

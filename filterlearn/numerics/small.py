@@ -80,6 +80,15 @@ def semidefinite_factor(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return jax.lax.fori_loop(0, n, column, (a, jnp.zeros_like(a)))[1]
 
 
+def semidefinite_solve(p: Float[Array, "n n"], b: Float[Array, "n m"]) -> Float[Array, "n m"]:
+    """P^-1 B for a positive semidefinite P, or a solution of P X = B where P is singular and B lies in its range."""
+    factor = semidefinite_factor(p)
+    pivots = jnp.diagonal(factor) > 0
+    whole = factor + jnp.diag(jnp.where(pivots, 0.0, 1.0))
+    half = jnp.where(pivots[:, None], lower_solve(whole, b), 0.0)
+    return jnp.where(pivots[:, None], upper_solve(whole, half), 0.0)
+
+
 def safe_sqrt(x):
     """The square root with gradient 0, not infinity, at 0."""
     positive = x > 0

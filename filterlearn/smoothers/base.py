@@ -1,19 +1,22 @@
 """What a smoother does, and the driver."""
 
 import abc
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from filterlearn.analyses.base import centred
 from filterlearn.beliefs.base import AbstractBelief, AbstractSeries
+from filterlearn.beliefs.gaussian import AbstractGaussianBelief
 from filterlearn.beliefs.joint import JointBelief
 from filterlearn.beliefs.particles import Particles, drawn_by_weight
 from filterlearn.inputs import by_row
 from filterlearn.models.base import AbstractGaussianTransition
 from filterlearn.numerics.densities import LOG_2PI
-from filterlearn.numerics.small import lower_solve, semidefinite_factor, upper_solve
+from filterlearn.numerics.small import lower_solve, semidefinite_factor, semidefinite_solve, symmetric
 from filterlearn.protocol import Trajectory, needed, origin_of
 
 
@@ -31,6 +34,9 @@ class AbstractSmoother(eqx.Module):
     def backward(self, problem, beliefs, data, *, key):
         """The smoothed beliefs, from the filtered ones (time first)."""
 
+    def check_run(self, problem, trajectory, key) -> None:
+        """Raises where the trajectory is seen not to be of the run that is needed."""
+
 
 @eqx.filter_jit
 def _smooth(smoother, problem, beliefs, data, key):
@@ -40,11 +46,12 @@ def _smooth(smoother, problem, beliefs, data, key):
 def smooth(smoother, problem, trajectory, *, key=None) -> Smoothed:
     """p(x_k | y_1..T) at each time of a trajectory that `run` made without `save`.
 
-    Raises TypeError when the trajectory does not hold its beliefs.
+    A smoother of ensembles needs the key of the run. Raises TypeError when the trajectory does not hold its beliefs.
     """
     kept = isinstance(trajectory, Trajectory) and isinstance(trajectory.saved, tuple)
     if not kept or not isinstance(trajectory.saved[0], AbstractBelief):
         raise TypeError("trajectory: the beliefs are needed; take what run(...) returns without `save`")
+    smoother.check_run(problem, trajectory, key)
     return Smoothed(_smooth(smoother, problem, trajectory.beliefs, trajectory.data, key), trajectory.data)
 
 
@@ -124,31 +131,82 @@ class AbstractBackwardSampler(AbstractSmoother):
         return jax.vmap(Particles)(points, even, beliefs.time)
 
 
-def gaussian(belief):
-    """The Gaussian over all that the filter moves."""
+def stacked(belief):
+    """The belief about all that the filter moves, parameters too."""
     return belief.stacked if isinstance(belief, JointBelief) else belief
 
 
+def restacked(belief, new):
+    """The belief with another in the place of `stacked`."""
+    return eqx.tree_at(lambda b: b.stacked, belief, new) if isinstance(belief, JointBelief) else new
+
+
 def with_moments(belief, mean, covariance):
-    """The belief with other moments."""
-    return eqx.tree_at(gaussian, belief, gaussian(belief).with_moments(mean, covariance))
+    """The Gaussian belief with other moments."""
+    return restacked(belief, stacked(belief).with_moments(mean, covariance))
 
 
 def sloped(filter, problem, belief, time, inputs):
     """(the derivative of the predicted mean with respect to the mean, the prediction)."""
-    p = gaussian(belief).covariance
+    p = stacked(belief).covariance
 
     def ahead(mean):
         moved = filter.predict(problem, with_moments(belief, mean, p), time, inputs)
-        return gaussian(moved).mean, moved
+        return stacked(moved).mean, moved
 
-    return jax.jacfwd(ahead, has_aux=True)(gaussian(belief).mean)
+    return jax.jacfwd(ahead, has_aux=True)(stacked(belief).mean)
 
 
-def divided(p, b):
-    """P^-1 B, or a solution of P X = B where P is singular and B lies in its range."""
-    factor = semidefinite_factor(p)
-    pivots = jnp.diagonal(factor) > 0
-    whole = factor + jnp.diag(jnp.where(pivots, 0.0, 1.0))
-    half = jnp.where(pivots[:, None], lower_solve(whole, b), 0.0)
-    return jnp.where(pivots[:, None], upper_solve(whole, half), 0.0)
+class Return(NamedTuple):
+    """One step back, or several: from N(m, P) at its end to N(G m + g, G P G' + L), `matrix` G, `mean` g, `spread` L."""
+
+    matrix: Float[Array, "n n"]
+    mean: Float[Array, "n"]
+    spread: Float[Array, "n n"]
+
+
+def returned(moments, step: Return):
+    """Mean and covariance before a step, given those after it."""
+    mean, covariance = moments
+    return step.matrix @ mean + step.mean, symmetric(step.matrix @ covariance @ step.matrix.T + step.spread)
+
+
+class AbstractRauchTungStriebel(AbstractSmoother):
+    """Gaussian beliefs revised backward, each given the next alone."""
+
+    filter: eqx.AbstractVar[Any]
+
+    @abc.abstractmethod
+    def sweep(self, last, steps: Return):
+        """The moments before each step, from those after the last one."""
+
+    def backward(self, problem, beliefs, data, *, key):
+        """The steps of all gaps side by side, then their sweep."""
+        if not isinstance(stacked(beliefs), AbstractGaussianBelief):
+            name = type(stacked(beliefs)).__name__
+            raise TypeError(f"trajectory: Gaussian beliefs are needed, got {name}; filter with a Gaussian filter and start")
+        rows, read = by_row(data.inputs)
+        later = jax.tree.map(lambda leaf: leaf[1:], (beliefs.time, rows))
+        before = jax.tree.map(lambda leaf: leaf[:-1], beliefs)
+        last = jax.tree.map(lambda leaf: leaf[-1], beliefs)
+        steps = jax.vmap(lambda belief, time, row: self._step(problem, belief, time, read(row)))(before, *later)
+        moments = self.sweep((stacked(last).mean, stacked(last).covariance), steps)
+        earlier = jax.vmap(with_moments)(before, *moments)
+        return jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
+
+    def _step(self, problem, belief, time, inputs):
+        """G = P A' P'^-1, g = m - G m', L = P - G P' G'."""
+        m, p = stacked(belief).mean, stacked(belief).covariance
+        matrix, ahead = sloped(self.filter, problem, belief, time, inputs)
+        moved = stacked(ahead)
+        gain = semidefinite_solve(moved.covariance, matrix @ p).T
+        return Return(gain, m - gain @ moved.mean, symmetric(p - gain @ moved.covariance @ gain.T))
+
+
+def followed(change, ahead, past):
+    """How members `past` `(N, k)` change with members `ahead` `(N, n)` that change by `change` `(N, n)`: by the least squares
+    slope, found in the smaller of the two spaces of the regression."""
+    here, there = centred(ahead)[1], centred(past)[1]
+    if here.shape[1] < here.shape[0]:
+        return change @ semidefinite_solve(here.T @ here, here.T @ there)
+    return change @ here.T @ semidefinite_solve(here @ here.T, there)

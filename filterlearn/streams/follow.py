@@ -55,18 +55,21 @@ class Stop:
             yield row
 
 
-def begun(loaded, rows, checkpoint: Path | None, seed: int, unit):
+def begun(loaded, rows, checkpoint: Path | None, seed: int, unit, replay: int | None = None):
     """(a new session or the one in the checkpoint, the offset of its output, the rows that it has not seen)."""
     if checkpoint is not None and checkpoint.exists():
         session = Session.load(checkpoint, loaded.algorithm, loaded.problem)
-        if unit not in (None, session.unit):
-            raise ValueError(f"unit: {unit} was given, the checkpoint counts in {session.unit}; delete it to start anew")
+        for name, given, kept in (("unit", unit, session.unit), ("replay", replay, session.replay)):
+            if given not in (None, kept):
+                raise ValueError(f"{name}: {given} was given, the checkpoint has {kept}; delete it to start anew")
         return session, session.meta["offset"], _unseen(rows, session)
     first = next(rows, None)
     if first is None:
         raise KeyboardInterrupt
     origin = first[0] if isinstance(first[0], str) else None
-    session = Session(loaded.algorithm, loaded.problem, key=jax.random.key(seed), origin=origin, unit=unit)
+    session = Session(
+        loaded.algorithm, loaded.problem, key=jax.random.key(seed), origin=origin, unit=unit, replay=replay or 0
+    )
     return session, 0, itertools.chain([first], rows)
 
 

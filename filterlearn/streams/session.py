@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from filterlearn import protocol
+from filterlearn.beliefs.base import present
 from filterlearn.beliefs.joint import AbstractJointBelief
 from filterlearn.beliefs.particles import Particles, weighted_quantile
 from filterlearn.clock import datetimes, elapsed, floats, instant, whole, zoned
@@ -53,8 +54,8 @@ def _start(algorithm, problem, key):
 
 def _finite(belief):
     """Whether the moments are."""
-    moments = [belief.mean, belief.covariance]
-    moments += [belief.parameters.mean] if isinstance(belief, AbstractJointBelief) else []
+    moments, inside = [belief.mean, belief.covariance], present(belief)
+    moments += [inside.parameters.mean] if isinstance(inside, AbstractJointBelief) else []
     return jnp.all(jnp.stack([jnp.isfinite(each).all() for each in moments]))
 
 
@@ -72,8 +73,8 @@ def _compiled(rest):
         good = (flags & (_REFUSED | protocol.LATE)) == 0
         kept = jax.tree.map(lambda new, old: jnp.where(good, jnp.asarray(new, old.dtype), old), after, belief)
         named = {}
-        if isinstance(belief, AbstractJointBelief):
-            named = named_parameters(problem, kept, jax.random.fold_in(each, 3))
+        if isinstance(inside := present(kept), AbstractJointBelief):
+            named = named_parameters(problem, inside, jax.random.fold_in(each, 3))
         return kept, eqx.tree_at(lambda i: i.flags, info, flags), (kept.mean, kept.covariance, named)
 
     return jax.jit(observe)
@@ -140,6 +141,11 @@ class Session:
         self._shapes = None  # of a datum, and of its inputs in words
 
     @property
+    def replay(self) -> int:
+        """How many data are kept for late ones."""
+        return self._replay.length
+
+    @property
     def _dtype(self):
         return self.belief.time.dtype
 
@@ -183,7 +189,7 @@ class Session:
         """Inputs on the session's clock, known since the last datum."""
         given = as_inputs(inputs, self._dtype, origin=self.origin, unit=self.unit)
         if isinstance(given, AbstractInputs):
-            if self._replay.length:
+            if self.replay:
                 raise TypeError(f"inputs: arrays are needed for replay, got {type(given).__name__}; give replay=0")
             given.check_covers(time if self.time is None else min(time, self.time))
         return given
@@ -212,7 +218,7 @@ class Session:
         if place is not None and now < float(self.belief.time):
             return self._replayed(place, entry(self._replay.entries[place].before, now, value, inputs))
         belief, info, told = self._step(time, value, inputs)
-        if self._replay.length and _kept(info):
+        if self.replay and _kept(info):
             self._replay.keep(len(self._replay.entries), [entry(self.belief, now, value, inputs, info.log_evidence)])
         return belief, info, told
 

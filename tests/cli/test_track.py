@@ -196,6 +196,25 @@ def test_datetimes_are_counted_in_the_unit(folder, cache):
     assert rows[0] == rows[1]
 
 
+STEADY = MODEL.replace("fl.ParticleFilter(50)", "fl.Kalman()")
+
+
+def test_a_late_row_takes_its_place(folder, cache):
+    """With --replay, which a checkpoint keeps: at the end the belief is that of the rows in order."""
+    (folder / "steady.py").write_text(STEADY)
+    order, last = {"late": [0, 1, 3, 2, 4], "sorted": range(5)}, []
+    for name, rows in order.items():
+        (folder / f"{name}.csv").write_text("t,y,u\n" + "".join(f"{k},{k % 3},0.5\n" for k in rows))
+        given = [str(word).replace("model.py", "steady.py") for word in words(name, "--replay", 2, data=f"{name}.csv")]
+        assert finished(folder, cache, *given)[0] == 0
+        lines = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+        assert [line["flags"] for line in lines] == [[]] * 5
+        last.append([*lines[-1]["mean"], *lines[-1]["variance"], sum(line["log_evidence"] for line in lines)])
+    np.testing.assert_allclose(*last, rtol=1e-12)
+    status, _, err = finished(folder, cache, *("3" if word == "2" else word for word in given))
+    assert (status, err) == (1, "filterlearn: replay: 3 was given, the checkpoint has 2; delete it to start anew\n")
+
+
 BAD = {
     "no such column": ("model.py", "t,x,u\n1,2,0\n", (), "y: no such column; the file has ['t', 'x', 'u']"),
     "not a number": ("model.py", "t,y,u\n1,2,0\n2,abc,0\n", (), "value: 'abc' is not a number, on line 3"),

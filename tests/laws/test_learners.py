@@ -298,3 +298,23 @@ def test_flags_of_the_filters_inside_are_raised():
     """Without a spread every ensemble inside is collapsed."""
     still = fl.run(LEARNERS["nested_ensemble"][0](), FAMILIES["regression"](), regression(0, 12)[0], key=KEY)
     assert (still.info.flags == fl.protocol.COLLAPSED).all()
+
+
+@pytest.mark.parametrize("name", ["joint_extended", "joint_ensemble"])
+def test_angles_wrap_inside_a_learner(name):
+    """A bearing and its full turns are one datum: the difference is that of the family's own observation."""
+
+    def build(p):
+        seen = fl.GaussianObservation(
+            lambda t, x, u: x, [[0.1]], lambda y, mean: jnp.arctan2(*[f(y - mean) for f in (jnp.sin, jnp.cos)])
+        )
+        return fl.StateSpaceModel(
+            fl.Gaussian([3.0], 0.1, time=0.0), fl.LinearDiscrete([[1.0]], [[0.1]], p["drift"][None]), seen
+        )
+
+    family = fl.ModelFamily(build, {"drift": fl.Parameter(dist.Normal(0.1, 0.3))})
+    turns = 2 * np.pi * np.array([0.0, -1.0, 1.0])
+    near, far = (fl.Dataset([1.0, 2.0, 3.0], np.array([3.1, 3.3, 3.2]) + added) for added in (0.0, turns))
+    one, two = (fl.run(LEARNERS[name][0](), family, data, key=KEY, save=moments).saved for data in (near, far))
+    for ours, theirs in zip(one, two, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)

@@ -1,5 +1,7 @@
 """Laws of the smoothers that draw paths, and of the one that runs with the data."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,16 @@ import numpy as np
 import pytest
 
 import filterlearn as fl
-from tests.cases import LAGGED, LINEAR_PROBLEMS, PATH_SMOOTHERS, linear_data, linear_model, regression_family
+from tests.cases import (
+    LAGGED,
+    LAGGED_SAMPLES,
+    LINEAR_PROBLEMS,
+    PATH_SMOOTHERS,
+    linear_data,
+    linear_model,
+    regression_family,
+    switching_model,
+)
 from tests.laws.test_learners import regression
 from tests.oracles.dense import dense_smoother, joint_sensors, joint_states
 
@@ -15,19 +26,19 @@ KEY = jax.random.key(0)
 
 
 def paths(name):
-    """Over 50 keys, for 100 and 200 particles: means of x_k, of x_k x_k' and of x_k x_k+1' over the paths drawn."""
+    """Over 50 keys, for 100 and 200 points: means of x_k, of x_k x_k' and of x_k x_k+1' over the paths drawn."""
     model, data = (make() for make in LINEAR_PROBLEMS["linear"])
     data = data[:12]
 
     def one(size, key):
-        first, second = jax.random.split(key)
-        out = fl.run(fl.ParticleFilter(size), model, data, key=first)
-        x = fl.smooth(PATH_SMOOTHERS[name](), model, out, key=second).beliefs.points
+        smoother, algorithm = PATH_SMOOTHERS[name](size)
+        beliefs = fl.smooth(smoother, model, fl.run(algorithm, model, data, key=key), key=key).beliefs
+        x = beliefs.members if isinstance(beliefs, fl.Ensemble) else beliefs.points
         square = lambda a, b: jnp.einsum("tia,tib->tab", a, b) / x.shape[1]  # noqa: E731
         return jnp.mean(x, axis=1), square(x, x), square(x[:-1], x[1:])
 
     return [
-        [np.asarray(part) for part in jax.lax.map(lambda k, n=n: one(n, k), jax.random.split(jax.random.key(n), 50))]
+        [np.asarray(part) for part in jax.lax.map(partial(one, n), jax.random.split(jax.random.key(n), 50), batch_size=10)]
         for n in (100, 200)
     ]
 
@@ -63,8 +74,10 @@ def test_what_has_no_noise_stays_on_the_path(name):
     seen = fl.LinearGaussianObservation([[1.0, 0.0]], [[0.2]])
     model = fl.StateSpaceModel(fl.Gaussian([0.0, 0.3], 1.0, time=0.0), step, seen)
     data = fl.Dataset(np.arange(1.0, 9.0), np.random.default_rng(0).normal(size=8))
-    found = fl.smooth(PATH_SMOOTHERS[name](), model, fl.run(fl.ParticleFilter(200), model, data, key=KEY), key=KEY)
-    assert np.ptp(found.beliefs.points[:, :, 1], axis=0).max() < 1e-12
+    smoother, algorithm = PATH_SMOOTHERS[name]()
+    beliefs = fl.smooth(smoother, model, fl.run(algorithm, model, data, key=KEY), key=KEY).beliefs
+    x = beliefs.members if isinstance(beliefs, fl.Ensemble) else beliefs.points
+    assert np.ptp(x[:, :, 1], axis=0).max() < 1e-12
 
 
 @pytest.mark.parametrize("name", LAGGED)
@@ -80,6 +93,28 @@ def test_a_fixed_lag_is_the_smoother_of_the_data_so_far(name):
         np.testing.assert_allclose(covariances[k], exact[1][k - 4], atol=1e-9)
         assert times[k] == data.times[k - 4]
     assert times[3] == model.initial.time
+
+
+@pytest.mark.parametrize("name", LAGGED_SAMPLES)
+def test_a_fixed_lag_of_samples_tends_to_the_smoother_of_the_data_so_far(name):
+    """Means and covariances four data back, over 100 keys, extrapolated from N / 2 and N as above: equal times and missing
+    entries in the lag. What is now is the filter's own."""
+    model, data = (make() for make in LINEAR_PROBLEMS["linear"])
+    data, last = data[:12], [10, 11]
+
+    def one(size, key):
+        back = lambda belief, info: (belief.mean, belief.lagged.mean, belief.lagged.covariance)  # noqa: E731
+        return [part[last[0] :] for part in fl.run(LAGGED_SAMPLES[name](size), model, data, key=key, save=back).saved]
+
+    keys = jax.random.split(KEY, 100)
+    (now, *half), (_, *whole) = (jax.lax.map(partial(one, n), k, batch_size=50) for n, k in ((50, keys), (100, keys[::-1])))
+    own = fl.run(LAGGED_SAMPLES[name](50).filter, model, data, key=keys[0]).mean
+    np.testing.assert_allclose(now[0], own[last[0] :], atol=1e-12)
+    exact = [dense_smoother(model, data[: k + 1]) for k in last]
+    for few, many, part in zip(half, whole, zip(*((m[-5], c[-5]) for m, c in exact), strict=True), strict=True):
+        se = np.hypot(2 * many.std(0, ddof=1), few.std(0, ddof=1)) / 10
+        assert (abs(2 * many.mean(0) - few.mean(0) - np.stack(part)) < 5 * se).all()
+        assert (se < 0.1).all()
 
 
 def test_parameters_lag_too():
@@ -114,5 +149,13 @@ def test_what_has_no_density_is_refused():
     model = eqx.tree_at(lambda m: m.transition, model, stepping)
     with pytest.raises(TypeError, match="transition: BackwardRejection needs one substep"):
         fl.smooth(fl.BackwardRejection(10), model, fl.run(fl.ParticleFilter(10), model, data, key=KEY), key=KEY)
-    with pytest.raises(TypeError, match="filter: one with Gaussian beliefs"):
-        fl.FixedLag(fl.ParticleFilter(10), 3).init(model, key=KEY)
+
+
+def test_what_cannot_lag_is_refused():
+    model = linear_model()
+    with pytest.raises(TypeError, match="filter: FixedLag needs a resampler that copies points, got Adaptive"):
+        fl.FixedLag(fl.ParticleFilter(10, fl.Adaptive(fl.OptimalTransport())), 3).init(model, key=KEY)
+    with pytest.raises(TypeError, match="filter: FixedLag keeps paths in the place of a lineage"):
+        fl.FixedLag(fl.Genealogy(fl.ParticleFilter(10, fl.Multinomial())), 3).init(model, key=KEY)
+    with pytest.raises(TypeError, match="filter: one with Gaussian beliefs, ensembles or particles is needed, got Mixture"):
+        fl.FixedLag(fl.Switching(fl.Kalman()), 3).init(switching_model(), key=KEY)

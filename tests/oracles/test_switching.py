@@ -39,12 +39,13 @@ def all_paths(name, spread):
     return jnp.log(weights.sum()), jnp.stack([weights[paths[:, -1] == k].sum() for k in range(3)]) / weights.sum()
 
 
+@pytest.mark.parametrize("algorithm", ["hidden_markov", "parallel_hidden_markov"])
 @pytest.mark.parametrize("name", FINITE)
-def test_hidden_markov_is_all_paths(name):
+def test_hidden_markov_is_all_paths(name, algorithm):
     """Evidence, probabilities, and their derivatives; a missing datum, two at one time, a zero probability."""
 
     def filtered(spread):
-        out = fl.run(fl.HiddenMarkov(), hidden(FINITE[name](), spread), fl.Dataset(TIMES, VALUES))
+        out = fl.run(MIXTURE_FILTERS[algorithm](), hidden(FINITE[name](), spread), fl.Dataset(TIMES, VALUES))
         return out.log_evidence.sum(), out.last.weights
 
     both = [jax.jvp(f, (0.6,), (1.0,)) for f in (filtered, lambda spread: all_paths(name, spread))]
