@@ -57,6 +57,7 @@ _HOME = {
     "proposals.bootstrap": "Bootstrap",
     "proposals.guided": "Guided",
     "proposals.modified_bridge": "ModifiedBridge",
+    "proposals.learned": "Learned Perceptron",
     "proposals.auxiliary": "Auxiliary",
     "filters.kalman": "Kalman",
     "filters.parallel_kalman": "ParallelKalman",

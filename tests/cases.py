@@ -247,6 +247,7 @@ PROPOSALS = {
     "guided": fl.Guided,
     "guided_unscented": lambda: fl.Guided(fl.Unscented()),
     "modified_bridge": fl.ModifiedBridge,
+    "learned": lambda: fl.Learned(fl.Perceptron(2, 2, key=jax.random.key(0))),
     "auxiliary_bootstrap": lambda: fl.Auxiliary(fl.Bootstrap()),
     "auxiliary_guided": lambda: fl.Auxiliary(fl.Guided()),
 }

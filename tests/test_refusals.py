@@ -94,6 +94,13 @@ WRONG = {
         lambda: fl.check_gradient(fl.Kalman(), linear_model(), fl.Dataset([1], [[1.0, 2.0]]), key=jax.random.key(0)),
         "problem: family(theta) is needed, got StateSpaceModel",
     ),
+    "a learned proposal of several steps": (
+        lambda: started(
+            fl.ParticleFilter(10, proposal=fl.Learned(fl.Perceptron(2, 2, key=jax.random.key(0)))),
+            fl.EulerMaruyama(linear_sde(), steps=3),
+        ),
+        "transition: Learned needs one substep of Gaussian law, got EulerMaruyama; use Bootstrap()",
+    ),
     "steps of a diffusion": (lambda: fl.Diffusion(0), "steps:"),
     "steps of a solver": (lambda: fl.Diffrax(linear_sde(), diffrax.Heun(), steps=0), "steps:"),
     "size": (lambda: fl.ParticleFilter(1), "size:"),
