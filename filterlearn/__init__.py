@@ -58,6 +58,7 @@ _HOME = {
     "proposals.guided": "Guided",
     "proposals.modified_bridge": "ModifiedBridge",
     "proposals.learned": "Learned Perceptron",
+    "proposals.residual_bridge": "ResidualBridge",
     "proposals.auxiliary": "Auxiliary",
     "filters.kalman": "Kalman",
     "filters.parallel_kalman": "ParallelKalman",

@@ -246,11 +246,11 @@ PROPOSALS = {
     "bootstrap": fl.Bootstrap,
     "guided": fl.Guided,
     "guided_unscented": lambda: fl.Guided(fl.Unscented()),
-    "modified_bridge": fl.ModifiedBridge,
     "learned": lambda: fl.Learned(fl.Perceptron(2, 2, key=jax.random.key(0))),
     "auxiliary_bootstrap": lambda: fl.Auxiliary(fl.Bootstrap()),
     "auxiliary_guided": lambda: fl.Auxiliary(fl.Guided()),
 }
+BRIDGES = {"modified_bridge": fl.ModifiedBridge, "residual_bridge": fl.ResidualBridge}  # of one step they are guided
 GENEALOGIES = {
     "at_every_datum": lambda: fl.Genealogy(fl.ParticleFilter(100, fl.Multinomial())),
     "adaptive_guided": lambda: fl.Genealogy(fl.ParticleFilter(100, fl.Adaptive(fl.Multinomial()), fl.Guided())),

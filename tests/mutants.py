@@ -94,6 +94,13 @@ MUTANTS = {
         "tests/oracles/test_quasi_monte_carlo.py",
         "each_point and float64",
     ),
+    "a residual bridge that does not look ahead of its substep": Mutant(
+        "proposals/residual_bridge.py",
+        "return end - before, after - before",
+        "return after - before, after - before",
+        "tests/laws/test_proposals.py",
+        "bent_drift",
+    ),
     "weights kept after resampling": Mutant(
         "resamplers/base.py",
         "uniform = jnp.full_like(log_weights, -jnp.log(log_weights.shape[0]))",

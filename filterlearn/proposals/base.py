@@ -122,15 +122,21 @@ class AbstractConditioned(AbstractProposal):
             given = type(model.observation).__name__
             raise TypeError(f"observation: {name} needs a Gaussian one, got {given}; use Bootstrap()")
 
-    def _seen(self, model, x, t, h, left, datum):
-        """The substep's mean and factor, and the datum through what is `left` of the gap, this substep's law held over it."""
-        mean, factor = model.transition.moments(x, t, t + h, datum.inputs)
-        wide = jnp.sqrt(jnp.asarray(left, x.dtype)) * factor
-        return mean, factor, seen_through(model.observation, self.rule, x + left * (mean - x), wide, datum)
+    def course(self, model, x, start, datum):
+        """A path that points are taken to follow: what it moves from the start of each substep to the end of the gap, and in
+        the substep, `(steps, n)` each. Unless overridden none, so that the substep's own drift is held."""
+        return jnp.zeros((2, model.transition.substeps, x.shape[0]), x.dtype)
 
-    def _drawn(self, model, x, t, h, left, datum, white):
+    def _seen(self, model, x, t, h, left, course, datum):
+        """The substep's mean and factor, and the datum through what is `left` of the gap: over it the course, and what this
+        substep moves beside it, held."""
+        mean, factor = model.transition.moments(x, t, t + h, datum.inputs)
+        wide, (rest, step) = jnp.sqrt(jnp.asarray(left, x.dtype)) * factor, course
+        return mean, factor, seen_through(model.observation, self.rule, x + rest + left * (mean - x - step), wide, datum)
+
+    def _drawn(self, model, x, t, h, left, course, datum, white):
         """One substep: (the new point, log of transition over proposal)."""
-        mean, factor, seen = self._seen(model, x, t, h, left, datum)
+        mean, factor, seen = self._seen(model, x, t, h, left, course, datum)
         rest = seen.noise + (1 - 1 / left) * product(seen.slope, seen.slope.T)
         z, ratio = drawn_given(seen.error, seen.slope / jnp.sqrt(jnp.asarray(left, x.dtype)), rest, white)
         return mean + applied(factor, z), ratio
@@ -141,19 +147,19 @@ class AbstractConditioned(AbstractProposal):
         h = (datum.time - start) / steps
 
         def one(carry, each):
-            (point, total), (k, row) = carry, each
-            new, ratio = self._drawn(model, point, start + k * h, h, steps - k, datum, row)
+            (point, total), (k, row, *course) = carry, each
+            new, ratio = self._drawn(model, point, start + k * h, h, steps - k, course, datum, row)
             return (new, total + ratio), None
 
-        index = jnp.arange(steps, dtype=x.dtype)
-        (point, total), _ = jax.lax.scan(one, (x, jnp.zeros((), x.dtype)), (index, white))
+        index, course = jnp.arange(steps, dtype=x.dtype), self.course(model, x, start, datum)
+        (point, total), _ = jax.lax.scan(one, (x, jnp.zeros((), x.dtype)), (index, white, *course))
         density = model.observation.log_prob(datum.value, point, datum.time, datum.inputs)
-        return point, density + total, self._ahead(model, x, start, datum).told
+        return point, density + total, self._ahead(model, x, start, course, datum).told
 
-    def _ahead(self, model, x, start, datum):
+    def _ahead(self, model, x, start, course, datum):
         """The datum through the whole gap."""
-        steps = model.transition.substeps
-        return self._seen(model, x, start, (datum.time - start) / steps, steps, datum)[2]
+        steps, first = model.transition.substeps, [rows[0] for rows in course]
+        return self._seen(model, x, start, (datum.time - start) / steps, steps, first, datum)[2]
 
     def propose(self, model, belief, start, datum, *, key):
         """Each point moved by normals drawn given the datum."""
@@ -165,4 +171,8 @@ class AbstractConditioned(AbstractProposal):
     def lookahead(self, model, points, start, datum):
         """The Gaussian density of the datum through the whole gap."""
         mask = observed(datum.value)
-        return jax.vmap(lambda x: self._ahead(model, x, start, datum).log_density(mask))(points)
+
+        def guess(x):
+            return self._ahead(model, x, start, self.course(model, x, start, datum), datum).log_density(mask)
+
+        return jax.vmap(guess)(points)

@@ -14,8 +14,8 @@ class ModifiedBridge(AbstractConditioned):
     Weighs by density times transition over proposal, so that the filter stays consistent for the scheme's own law, whose
     evidence it estimates without bias. For SDEs with several substeps and an informative datum; with one substep it is
     `Guided`. The observation is linearised to first order or by `rule`. Where the drift bends much within a gap the constant
-    drift points beside the datum, and the weights are uneven. Raises TypeError for substeps that are not of Gaussian law
-    (jumps, `Milstein`, `Diffrax` but with Euler, `SinceLast`, several substeps inside `Joint`).
+    drift points beside the datum, and the weights are uneven: take `ResidualBridge`. Raises TypeError for substeps that are
+    not of Gaussian law (jumps, `Milstein`, `Diffrax` but with Euler, `SinceLast`, several substeps inside `Joint`).
     """
 
     rule: AbstractQuadrature | None = None
