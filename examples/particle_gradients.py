@@ -10,9 +10,9 @@ resampler's derivative and by Fisher's identity over paths drawn backward. Ascen
 .003 / (1 + i / 50)^.6, the mean of the last half against the maximum of the exact likelihood. The volatility: the derivative
 of the log evidence with respect to sigma on 750 returns of GBP/USD 1997-98 (needs FILTERLEARN_DATA).
 
-    python examples/particle_gradients.py [results.jsonl [data sets [of them ascended [of them by transport]]]]
+    python examples/particle_gradients.py [results.jsonl [evidence=100 score=32 ascent=100 transport=100 volatility=4]]
 
-Ten minutes on 16 cores, written as it goes; with `results.jsonl 4 2 1` a short form.
+Ten minutes on 16 cores, written as it goes; each part by itself, with the number of data sets behind its name, two or three.
 """
 
 import concurrent.futures
@@ -40,6 +40,8 @@ RESAMPLERS = {
     "soft": fl.Soft(fl.Systematic(), 0.5),
     "stop_gradient": fl.StopGradient(fl.Systematic()),
     "optimal_transport": fl.OptimalTransport(0.5),
+    "diffusion, 2 steps": fl.Diffusion(2),
+    "diffusion, 4 steps": fl.Diffusion(4),
 }
 
 
@@ -101,15 +103,15 @@ def fisher_100(th, data, key):
 
 SCORES = {name: functools.partial(derivative, particles(made)) for name, made in RESAMPLERS.items() if name != "multinomial"}
 SCORES["fisher"] = fisher_25
-ASCENTS = {
-    "exact": lambda th, data, key: derivative(fl.Kalman(), th, data),
-    "systematic": SCORES["systematic"],
-    "stop_gradient": SCORES["stop_gradient"],
-    "fisher": fisher_25,
-    "stop_gradient, 100 points": functools.partial(derivative, particles(RESAMPLERS["stop_gradient"], 100)),
+ASCENTS = {  # the dearest first
     "fisher, 100 points": fisher_100,
+    "stop_gradient, 100 points": functools.partial(derivative, particles(RESAMPLERS["stop_gradient"], 100)),
+    "fisher": fisher_25,
+    **{name: SCORES[name] for name in ("diffusion, 2 steps", "soft", "stop_gradient", "systematic")},
+    "exact": lambda th, data, key: derivative(fl.Kalman(), th, data),
 }
 TRANSPORTED = {"optimal_transport": SCORES["optimal_transport"]}
+FINE = {"optimal_transport": fl.OptimalTransport(0.5, 1e-10), "diffusion": fl.Diffusion(4)}
 
 
 @eqx.filter_jit
@@ -131,42 +133,46 @@ def best(data):
     return jax.lax.scan(step, jnp.full(2, TRUTH), length=15)[0]
 
 
-def bias_of_evidence(seed):
+def bias_of_evidence(seed, names=tuple(RESAMPLERS)):
     """(estimate - exact) / T of each resampler at each level, `(20,)` keys."""
     data, keys, rows = series(seed), jax.random.split(jax.random.key(1000 + seed), KEYS), []
     for level in LEVELS:
         th = jnp.full(2, level)
         exact = evidence(fl.Kalman(), th, data)
-        for name, made in RESAMPLERS.items():
+        for name in names:
             if name != "stop_gradient":  # the numbers of systematic resampling
-                each = [float(evidence(particles(made), th, data, key) - exact) / LENGTH for key in keys]
+                each = [float(evidence(particles(RESAMPLERS[name]), th, data, key) - exact) / LENGTH for key in keys]
                 rows.append({"what": "evidence", "seed": seed, "level": level, "name": name, "values": each})
     return rows
 
 
 def scores(seed):
-    """Derivative less exact score, each of the 20 keys, and the worst relative error of transport's derivative against
-    differences at a fixed key."""
+    """Derivative less exact score, by each of the 20 keys."""
     data, th = series(seed), jnp.full(2, TRUTH)
     keys, rows = jax.random.split(jax.random.key(2000 + seed), KEYS), []
     exact = derivative(fl.Kalman(), th, data)
     for name, score in SCORES.items():
         values = [(score(th, data, key=key) - exact).tolist() for key in keys]
         rows.append({"what": "score", "seed": seed, "name": name, "values": values, "exact": exact.tolist()})
-    fine, h = particles(fl.OptimalTransport(0.5, 1e-10)), jnp.array([1e-6, 0.0])
-    up, down = (evidence(fine, th + sign * h, data, keys[0]) for sign in (1, -1))
-    slope = float(derivative(fine, th, data, keys[0])[0])
-    rows.append({"what": "difference", "seed": seed, "values": abs(slope / (float(up - down) / 2e-6) - 1)})
+    return rows + differences(seed)
+
+
+def differences(seed):
+    """The relative error of the derivative against differences at a fixed key, of what is smooth there."""
+    data, th, h, rows = series(seed), jnp.full(2, TRUTH), jnp.array([1e-6, 0.0]), []
+    key = jax.random.split(jax.random.key(2000 + seed), KEYS)[0]
+    for name, made in FINE.items():
+        up, down = (evidence(particles(made), th + sign * h, data, key) for sign in (1, -1))
+        slope = float(derivative(particles(made), th, data, key)[0])
+        rows.append({"what": "difference", "seed": seed, "name": name, "values": abs(slope / (float(up - down) / 2e-6) - 1)})
     return rows
 
 
-def ascents(seed, which):
-    """Where each ascent ends, less the maximum of the exact likelihood."""
-    data, key = series(seed), jax.random.key(3000 + seed)
-    top, rows = best(data), []
-    for name, score in which.items():
-        rows.append({"what": "ascent", "seed": seed, "name": name, "values": (_ascent(score, data, key) - top).tolist()})
-    return rows
+def ascent(name, seed):
+    """Where an ascent ends, less the maximum of the exact likelihood."""
+    data = series(seed)
+    off = _ascent((ASCENTS | TRANSPORTED)[name], data, jax.random.key(3000 + seed)) - best(data)
+    return {"what": "ascent", "seed": seed, "name": name, "values": off.tolist()}
 
 
 def volatility(seed):
@@ -225,17 +231,19 @@ def seconds():
 
 
 def task(given):
-    """One piece of work in a process of its own."""
+    """One piece of work in a process of its own: what, and a data set; or whose ascent, and data sets."""
     jax.config.update("jax_enable_x64", True)
-    what, seed = given
-    made = {
-        "evidence": bias_of_evidence,
-        "score": scores,
-        "ascent": functools.partial(ascents, which=ASCENTS),
-        "transport": functools.partial(ascents, which=TRANSPORTED),
-        "volatility": volatility,
-    }
-    return made[what](seed)
+    what, seeds = given
+    made = {"evidence": bias_of_evidence, "score": scores, "volatility": volatility}
+    return made[what](seeds) if what in made else [ascent(what, seed) for seed in seeds]
+
+
+def tasks(evidence=100, score=32, ascent=100, transport=100, volatility=4):
+    """The work, the dearest first, on so many data sets; ascents several at a time, since each process compiles its own."""
+    for names, count, size in ((TRANSPORTED, transport, 7), (ASCENTS, ascent, 17)):
+        yield from ((name, range(k, min(k + size, count))) for name in names for k in range(0, count, size))
+    for what, count in {"score": score, "evidence": evidence, "volatility": volatility}.items():
+        yield from ((what, seed) for seed in range(count))
 
 
 def _mean(values):
@@ -268,9 +276,10 @@ def table(rows):
             print(
                 f"score {name:18s} bias {mean:7.2f} +- {se:.2f}   sd {np.sqrt(own.var(axis=1, ddof=1).mean()):6.2f}   {each}"
             )
-    worst = [r["values"] for r in rows if r["what"] == "difference"]
-    if worst:
-        print(f"transport against differences at a fixed key: median {np.median(worst):.1e}, worst {max(worst):.1e}")
+    for name in FINE:
+        worst = [r["values"] for r in rows if (r["what"], r.get("name")) == ("difference", name)]
+        if worst:
+            print(f"{name} against differences at a fixed key: median {np.median(worst):.1e}, worst {max(worst):.1e}")
     for name in (*ASCENTS, *TRANSPORTED):
         own = np.array([r["values"] for r in rows if r["what"] == "ascent" and r["name"] == name])
         if len(own):
@@ -286,15 +295,14 @@ def table(rows):
             print(f"volatility {name:14s} d/d sigma less exact {mean:7.2f} +- {se:.2f}   exact {own[0]['exact']:.2f}")
 
 
-def main(path="results/particle_gradients.jsonl", sets=100, ascended=100, transported=48):
+def main(path="results/particle_gradients.jsonl", *parts):
     """Works through the tasks on all cores, writes each row as it comes, prints the table."""
-    counts = {"evidence": sets, "score": min(int(sets), 32), "ascent": ascended, "transport": transported, "volatility": 4}
-    tasks = [(what, seed) for what, count in counts.items() for seed in range(int(count))]
-    rows = seconds()
-    spawn = multiprocessing.get_context("spawn")
+    counts = {name: int(count) for name, _, count in (part.partition("=") for part in parts)}
+    counts = dict.fromkeys(("evidence", "score", "ascent", "transport", "volatility"), 0) | counts if counts else {}
+    rows, spawn = [] if counts.get("score") == 0 else seconds(), multiprocessing.get_context("spawn")
     with open(path, "w") as file, concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
         file.writelines(json.dumps(row) + "\n" for row in rows)
-        for done in concurrent.futures.as_completed([pool.submit(task, each) for each in tasks]):
+        for done in concurrent.futures.as_completed([pool.submit(task, each) for each in tasks(**counts)]):
             rows += done.result()
             file.writelines(json.dumps(row) + "\n" for row in done.result())
             file.flush()

@@ -1,0 +1,38 @@
+"""C1, C2 and C3 in their short form: differentiable particle filters on a linear model."""
+
+import numpy as np
+import pytest
+
+from examples import particle_gradients as c
+
+SETS = 3
+
+
+@pytest.mark.science
+def test_the_evidence():
+    """Plain about as measured on many data sets, transport not below it, at three coefficients."""
+    names = ("multinomial", "systematic", "optimal_transport")
+    rows = [row for seed in range(SETS) for row in c.bias_of_evidence(seed, names)]
+    for level, about in zip(c.LEVELS, (-0.43, -0.37, -0.39), strict=True):
+        here = [row for row in rows if row["level"] == level]
+        means = {name: np.array([np.mean(row["values"]) for row in here if row["name"] == name]) for name in names}
+        plain = means["systematic"]
+        print(level, {name: values.mean() for name, values in means.items()})
+        assert abs(plain.mean() - about) < 0.03 + 3 * plain.std(ddof=1) / SETS**0.5
+        assert (means["optimal_transport"] - means["multinomial"]).mean() > -0.02
+
+
+@pytest.mark.science
+def test_derivatives_are_those_of_the_map():
+    """To 1 % against differences at a fixed key."""
+    rows = c.differences(0)
+    print(rows)
+    assert all(row["values"] < 0.01 for row in rows)
+
+
+@pytest.mark.science
+def test_ascents_end_near_the_maximum():
+    """By Fisher's identity over drawn paths, 25 points: root mean square distance of .06 at most."""
+    off = np.array([c.ascent("fisher", seed)["values"] for seed in range(SETS)])
+    print(off)
+    assert np.sqrt((off**2).mean()) < 0.06
