@@ -240,7 +240,7 @@ def task(given):
 
 def tasks(evidence=100, score=32, ascent=100, transport=100, volatility=4):
     """The work, the dearest first, on so many data sets; ascents several at a time, since each process compiles its own."""
-    for names, count, size in ((TRANSPORTED, transport, 7), (ASCENTS, ascent, 17)):
+    for names, count, size in ((TRANSPORTED, transport, 1), (ASCENTS, ascent, 17)):
         yield from ((name, range(k, min(k + size, count))) for name in names for k in range(0, count, size))
     for what, count in {"score": score, "evidence": evidence, "volatility": volatility}.items():
         yield from ((what, seed) for seed in range(count))
