@@ -91,7 +91,7 @@ _HOME = {
     "smoothers.rauch_tung_striebel": "RauchTungStriebel",
     "smoothers.parallel_rauch_tung_striebel": "ParallelRauchTungStriebel",
     "smoothers.ensemble": "EnsembleRauchTungStriebel",
-    "smoothers.backward_sampling": "BackwardSampling BackwardRejection",
+    "smoothers.backward_sampling": "BackwardSampling BackwardRejection BackwardMetropolis",
     "smoothers.fixed_lag": "FixedLag LaggedBelief",
     "learners.bank": "Bank",
     "learners.joint": "Joint",

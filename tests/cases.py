@@ -272,6 +272,10 @@ SMOOTHERS = {  # each with its filter
 PATH_SMOOTHERS = {  # each with its filter of a size
     "backward_sampling": lambda size=200: (fl.BackwardSampling(50), fl.ParticleFilter(size)),
     "backward_rejection": lambda size=200: (fl.BackwardRejection(50), fl.ParticleFilter(size)),
+    "backward_metropolis": lambda size=200: (
+        fl.BackwardMetropolis(50),
+        fl.Genealogy(fl.ParticleFilter(size, fl.Adaptive(fl.Multinomial()))),
+    ),
     "ensemble_rauch_tung_striebel": lambda size=200: (
         fl.EnsembleRauchTungStriebel(fl.EnsembleKalman(size)),
         fl.EnsembleKalman(size),

@@ -101,6 +101,13 @@ MUTANTS = {
         "tests/laws/test_proposals.py",
         "bent_drift",
     ),
+    "backward moves that are always taken": Mutant(
+        "smoothers/backward_sampling.py",
+        "taken = level < ahead - now",
+        "taken = level < ahead",
+        "tests/laws/test_path_smoothers.py",
+        "have_the_law and metropolis",
+    ),
     "weights kept after resampling": Mutant(
         "resamplers/base.py",
         "uniform = jnp.full_like(log_weights, -jnp.log(log_weights.shape[0]))",

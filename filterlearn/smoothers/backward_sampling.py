@@ -27,9 +27,9 @@ class BackwardSampling(AbstractBackwardSampler):
     def __check_init__(self):
         whole("draws", self.draws, 1)
 
-    def chosen(self, log_weights, density, points, key):
+    def chosen(self, log_weights, density, points, ancestors, key):
         """By inversion of all the weights of each path."""
-        return jax.random.categorical(key, log_weights + jax.vmap(density)(points), axis=1)
+        return jax.random.categorical(key, log_weights + jax.vmap(density)(points), axis=1).astype(jnp.int32)
 
 
 class BackwardRejection(AbstractBackwardSampler):
@@ -45,7 +45,7 @@ class BackwardRejection(AbstractBackwardSampler):
         whole("draws", self.draws, 1)
         whole("rounds", self.rounds, 1)
 
-    def chosen(self, log_weights, density, points, key):
+    def chosen(self, log_weights, density, points, ancestors, key):
         """Rounds of proposals, then the rest."""
         first, second = jax.random.split(key)
         peak = density.peak()
@@ -55,9 +55,7 @@ class BackwardRejection(AbstractBackwardSampler):
 
         def one(carry):
             k, index, done = carry
-            propose, keep = jax.random.split(jax.random.fold_in(first, k))
-            tried = drawn_by_weight(log_weights, index.shape[0], propose).astype(index.dtype)
-            level = jnp.log(jax.random.uniform(keep, index.shape, log_weights.dtype))
+            tried, level = _tried(log_weights, index, jax.random.fold_in(first, k))
             kept = level < jax.vmap(density.at)(points, tried) - peak
             return k + 1, jnp.where(done, index, jnp.where(kept, tried, index)), done | kept
 
@@ -68,3 +66,49 @@ class BackwardRejection(AbstractBackwardSampler):
             return jax.random.categorical(second, log_weights + jax.vmap(density)(points), axis=1).astype(index.dtype)
 
         return jnp.where(done, index, jax.lax.cond(done.all(), lambda: index, rest))
+
+
+class BackwardMetropolis(AbstractBackwardSampler):
+    """Paths as by `BackwardSampling`, at each time by `steps` moves of Metropolis and Hastings: from the particle that the
+    filter moved to the path's point, one proposed by weight takes its place with probability
+
+        min(1, f(x_k+1 | x_proposed) / f(x_k+1 | x_now))
+
+    (Bunch & Godsill 2013, IEEE Transactions on Signal Processing 61, 956-963; Dau & Chopin 2023,
+    doi:10.1214/22-AOS2270). Started there the moves keep the law, so that the paths are consistent as particles grow, for
+    any number of moves; more of them part the paths better. A path costs `steps` densities at each time, however many
+    particles there are. Needs their lineage: filter with `Genealogy(ParticleFilter(size, Adaptive(Multinomial())))`, else ValueError."""
+
+    draws: int = eqx.field(static=True)
+    steps: int = eqx.field(static=True, default=2)
+
+    def __check_init__(self):
+        whole("draws", self.draws, 1)
+        whole("steps", self.steps, 1)
+
+    def check(self, beliefs, transition):
+        """ValueError also where no lineage is kept."""
+        super().check(beliefs, transition)
+        if beliefs.lineage is None:
+            raise ValueError("trajectory: the lineage is needed; filter with Genealogy(ParticleFilter(size, Multinomial()))")
+
+    def chosen(self, log_weights, density, points, ancestors, key):
+        """The moves, one after another."""
+
+        def one(carry, own):
+            index, now = carry
+            tried, level = _tried(log_weights, index, own)
+            ahead = jax.vmap(density.at)(points, tried)
+            taken = level < ahead - now
+            return (jnp.where(taken, tried, index), jnp.where(taken, ahead, now)), None
+
+        index = ancestors.astype(jnp.int32)
+        start = (index, jax.vmap(density.at)(points, index))
+        return jax.lax.scan(one, start, jax.random.split(key, self.steps))[0][0]
+
+
+def _tried(log_weights, index, key):
+    """(a particle by weight in the place of each, the logarithm of a uniform)."""
+    first, second = jax.random.split(key)
+    tried = drawn_by_weight(log_weights, index.shape[0], first).astype(index.dtype)
+    return tried, jnp.log(jax.random.uniform(second, index.shape, log_weights.dtype))

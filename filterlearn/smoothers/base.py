@@ -95,8 +95,9 @@ class AbstractBackwardSampler(AbstractSmoother):
     draws: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def chosen(self, log_weights, density, points, key):
-        """For each of the points at k + 1 the index of a particle at k, by weight times density."""
+    def chosen(self, log_weights, density, points, ancestors, key):
+        """For each of the points at k + 1 the index of a particle at k, by weight times density; `ancestors` are those that
+        the filter moved there, None where it keeps no lineage."""
 
     def check(self, beliefs, transition) -> None:
         """TypeError unless the beliefs are particles and the transition has a density."""
@@ -116,16 +117,19 @@ class AbstractBackwardSampler(AbstractSmoother):
         rows, read = by_row(data.inputs)
         keys = jax.random.split(needed(key), len(data))
 
-        def one(after, each):
-            belief, time, row, own = each
+        def one(carry, each):
+            index, after = carry
+            belief, time, lineage, row, own = each
             density = _StepDensity.of(transition, belief.points, origin_of(belief.time, time), time, read(row))
-            new = belief.points[self.chosen(belief.log_weights, density, after, own)]
-            return new, new
+            ancestors = None if lineage is None else lineage.places[index]
+            new = self.chosen(belief.log_weights, density, after, ancestors, own)
+            return (new, belief.points[new]), belief.points[new]
 
-        later = jax.tree.map(lambda leaf: leaf[1:], (beliefs.time, rows, keys))
+        later = jax.tree.map(lambda leaf: leaf[1:], (beliefs.time, beliefs.lineage, rows, keys))
         before = jax.tree.map(lambda leaf: leaf[:-1], beliefs)
-        last = beliefs.points[-1][drawn_by_weight(beliefs.log_weights[-1], self.draws, keys[0])]
-        earlier = jax.lax.scan(one, last, (before, *later), reverse=True)[1]
+        index = drawn_by_weight(beliefs.log_weights[-1], self.draws, keys[0]).astype(jnp.int32)
+        last = beliefs.points[-1][index]
+        earlier = jax.lax.scan(one, (index, last), (before, *later), reverse=True)[1]
         points = jnp.concatenate([earlier, last[None]])
         even = jnp.full(points.shape[:2], -jnp.log(self.draws), points.dtype)
         return jax.vmap(Particles)(points, even, beliefs.time)

@@ -67,6 +67,25 @@ def test_paths_have_the_law_of_the_smoother(name):
         assert (se < 0.3).all()
 
 
+def test_moves_part_the_paths():
+    """Of 100 paths through 40 data the first states are as many as those of all the weights, where the filter's own ancestors
+    have met; and single precision stays single."""
+    step = fl.LinearDiscrete([[0.9]], [[0.3]])
+    seen = fl.LinearGaussianObservation([[1.0]], [[0.3]])
+    model = fl.StateSpaceModel(fl.Gaussian([0.0], 1.0, time=0.0), step, seen)
+    data = fl.Dataset(np.arange(1.0, 41.0), np.random.default_rng(0).normal(size=40))
+    narrow = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), tree)  # noqa: E731
+    _, filter = PATH_SMOOTHERS["backward_metropolis"](100)
+    out = fl.run(filter, narrow(model), narrow(data), key=KEY)
+    one, many = (
+        fl.smooth(s, narrow(model), out, key=KEY).beliefs.points[0, :, 0]
+        for s in (fl.BackwardMetropolis(100), fl.BackwardSampling(100))
+    )
+    assert one.dtype == jnp.float32
+    own = len(np.unique(np.asarray(out.last.lineage.roots)))
+    assert own < 5 < 0.5 * len(np.unique(many)) < len(np.unique(one))
+
+
 @pytest.mark.parametrize("name", PATH_SMOOTHERS)
 def test_what_has_no_noise_stays_on_the_path(name):
     """The second state is drawn once and never moves: a path keeps its own."""
@@ -145,6 +164,8 @@ def test_what_has_no_density_is_refused():
     model, data = linear_model(), linear_data(11)
     with pytest.raises(TypeError, match="trajectory: BackwardSampling needs Particles, got Gaussian"):
         fl.smooth(fl.BackwardSampling(10), model, fl.run(fl.Kalman(), model, data), key=KEY)
+    with pytest.raises(ValueError, match="trajectory: the lineage is needed"):
+        fl.smooth(fl.BackwardMetropolis(10), model, fl.run(fl.ParticleFilter(10), model, data, key=KEY), key=KEY)
     stepping = fl.EulerMaruyama(fl.SDE(lambda t, x, u: -x, jnp.ones(2)), steps=3)
     model = eqx.tree_at(lambda m: m.transition, model, stepping)
     with pytest.raises(TypeError, match="transition: BackwardRejection needs one substep"):
