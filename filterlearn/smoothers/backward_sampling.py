@@ -77,7 +77,8 @@ class BackwardMetropolis(AbstractBackwardSampler):
     (Bunch & Godsill 2013, IEEE Transactions on Signal Processing 61, 956-963; Dau & Chopin 2023,
     doi:10.1214/22-AOS2270). Started there the moves keep the law, so that the paths are consistent as particles grow, for
     any number of moves; more of them part the paths better. A path costs `steps` densities at each time, however many
-    particles there are. Needs their lineage: filter with `Genealogy(ParticleFilter(size, Adaptive(Multinomial())))`, else ValueError."""
+    particles there are. Needs their lineage, which `Genealogy(ParticleFilter(size, Adaptive(Multinomial())))` keeps: else
+    ValueError."""
 
     draws: int = eqx.field(static=True)
     steps: int = eqx.field(static=True, default=2)
