@@ -115,14 +115,21 @@ FINE = {"optimal_transport": fl.OptimalTransport(0.5, 1e-10), "diffusion": fl.Di
 
 
 @eqx.filter_jit
-def _ascent(score, data, key):
-    def one(th, i):
-        gain = 0.003 / (1 + i / 50) ** 0.6
-        new = jnp.clip(th + gain * score(th, data, jax.random.fold_in(key, i)), -0.99, 0.99)
-        return new, new
+def _ascents(score, values, keys):
+    """Several data sets side by side."""
 
-    path = jax.lax.scan(one, jnp.full(2, 2 * TRUTH / 3), jnp.arange(STEPS))[1]
-    return jnp.mean(path[STEPS // 2 :], axis=0)
+    def one(values, key):
+        data = fl.Dataset(TIMES, values)
+
+        def step(th, i):
+            gain = 0.003 / (1 + i / 50) ** 0.6
+            new = jnp.clip(th + gain * score(th, data, jax.random.fold_in(key, i)), -0.99, 0.99)
+            return new, new
+
+        path = jax.lax.scan(step, jnp.full(2, 2 * TRUTH / 3), jnp.arange(STEPS))[1]
+        return jnp.mean(path[STEPS // 2 :], axis=0)
+
+    return jax.vmap(one)(values, keys)
 
 
 @eqx.filter_jit
@@ -168,11 +175,12 @@ def differences(seed):
     return rows
 
 
-def ascent(name, seed):
-    """Where an ascent ends, less the maximum of the exact likelihood."""
-    data = series(seed)
-    off = _ascent((ASCENTS | TRANSPORTED)[name], data, jax.random.key(3000 + seed)) - best(data)
-    return {"what": "ascent", "seed": seed, "name": name, "values": off.tolist()}
+def ascents(name, seeds):
+    """Where an ascent ends on each data set, less the maximum of the exact likelihood."""
+    keys = jax.vmap(lambda seed: jax.random.key(3000 + seed))(jnp.array(seeds))
+    ends = _ascents((ASCENTS | TRANSPORTED)[name], jnp.stack([series(seed).values for seed in seeds]), keys)
+    off = [(end - best(series(seed))).tolist() for end, seed in zip(ends, seeds, strict=True)]
+    return [{"what": "ascent", "seed": seed, "name": name, "values": each} for seed, each in zip(seeds, off, strict=True)]
 
 
 def volatility(seed):
@@ -235,12 +243,12 @@ def task(given):
     jax.config.update("jax_enable_x64", True)
     what, seeds = given
     made = {"evidence": bias_of_evidence, "score": scores, "volatility": volatility}
-    return made[what](seeds) if what in made else [ascent(what, seed) for seed in seeds]
+    return made[what](seeds) if what in made else ascents(what, seeds)
 
 
 def tasks(evidence=100, score=32, ascent=100, transport=100, volatility=4):
-    """The work, the dearest first, on so many data sets; ascents several at a time, since each process compiles its own."""
-    for names, count, size in ((TRANSPORTED, transport, 1), (ASCENTS, ascent, 17)):
+    """The work, the dearest first, on so many data sets; ascents several side by side, in a tenth of the time."""
+    for names, count, size in ((TRANSPORTED, transport, 7), (ASCENTS, ascent, 25)):
         yield from ((name, range(k, min(k + size, count))) for name in names for k in range(0, count, size))
     for what, count in {"score": score, "evidence": evidence, "volatility": volatility}.items():
         yield from ((what, seed) for seed in range(count))
