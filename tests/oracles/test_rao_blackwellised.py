@@ -161,14 +161,14 @@ def narrow(tree):
 
 
 def test_streams_keep_the_histories():
-    """Stepping equals the run; a missing datum, and no time, change nothing; single precision stays single."""
+    """A missing datum, and no time, change nothing; single precision, in a scan, stays single and near double, in steps."""
     model, data = light(), fl.Dataset(np.arange(1.0, 9.0), series(8)[0].values)
     algorithm = fl.RaoBlackwellised(fl.Kalman(), 30)
-    out, belief = fl.run(algorithm, model, data, key=KEY), algorithm.init(model)
+    belief, total = algorithm.init(model), 0.0
     step = eqx.filter_jit(lambda belief, datum, key: fl.step(algorithm, model, belief, datum, key=key))
     for k in range(8):
         belief, info = step(belief, data.datum(k), jax.random.fold_in(KEY, k + 1))
-        np.testing.assert_allclose(info.log_evidence, out.log_evidence[k], atol=1e-10)
+        total += float(info.log_evidence)
     after, info = step(belief, fl.Datum(data.times[-1], jnp.full(1, jnp.nan)), KEY)
     assert info.log_evidence == 0
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(belief), jax.tree.leaves(after), strict=True))
@@ -176,4 +176,4 @@ def test_streams_keep_the_histories():
     floats = [leaf for leaf in jax.tree.leaves(small.last) if eqx.is_inexact_array(leaf)]
     assert all(leaf.dtype == jnp.float32 for leaf in floats)
     # the two draw other numbers: each total errs by its standard deviation, below .1 for 30 of 512 histories
-    assert abs(small.log_evidence.sum() - out.log_evidence.sum()) < 5 * np.sqrt(2) * 0.1
+    assert abs(small.log_evidence.sum() - total) < 5 * np.sqrt(2) * 0.1

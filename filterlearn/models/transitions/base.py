@@ -190,16 +190,15 @@ class _Jumped(AbstractGaussianTransition):
     start: jax.Array
     substeps: int = eqx.field(static=True)
 
-    def _within(self, t0, h):
-        """The scheme in the substep that begins at t0."""
-        wide = jnp.where(h > 0, h, 1.0)
-        index = jnp.clip(jnp.round((t0 - self.start) / wide), 0, self.substeps - 1).astype(int)
-        sde = self.scheme.sde.with_flow(self.counts[index] / wide)
-        return eqx.tree_at(lambda scheme: scheme.sde, self.scheme, sde)
-
     def moments(self, x, t0, t1, u=None):
-        """Mean and factor, those of the sums of the marks added."""
-        return self._within(t0, t1 - t0).moments(x, t0, t1, u)
+        """Mean and factor without jumps, those of the sum of the substep's marks added, as the scheme adds them."""
+        h = t1 - t0
+        index = jnp.clip(jnp.round((t0 - self.start) / jnp.where(h > 0, h, 1.0)), 0, self.substeps - 1).astype(int)
+        (mean, factor), columns = self.scheme.without_jumps().moments(x, t0, t1, u), []
+        for count, jump in zip(jnp.where(h > 0, self.counts[index], 0.0), self.scheme.sde.jumps, strict=True):
+            _, mark, root = jump.moments(t0, x, u)
+            mean, columns = mean + count * mark, [*columns, safe_sqrt(count) * root]
+        return mean, jnp.concatenate([factor, *columns], axis=1)
 
     def noise_shape(self, x, u=None):
         """One normal for each column of a substep's factor."""
