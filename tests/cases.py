@@ -242,6 +242,63 @@ MIXTURE_FILTERS = {  # of models that jump or switch
     "rao_blackwellised": lambda: fl.RaoBlackwellised(fl.Kalman(), 20),
 }
 
+
+def apart(scale, share=0.0):
+    """Steps driven by time and an input, seen by two sensors whose noises are independent."""
+    step = fl.LinearDiscrete(
+        lambda t, u: 0.8 * jnp.eye(2) + 0.2 * jnp.sin(t) * MATRIX,
+        lambda t, u: scale**2 * (1 + 0.5 * jnp.sin(t)) * jnp.array([[0.3, 0.1], [0.1, 0.2]]),
+        lambda t, u: jnp.stack([jnp.cos(t), -0.5 * u[0]]),
+    )
+    seen = fl.LinearGaussianObservation(
+        lambda t, u: jnp.array([[1.0, 0.5], [0.0, 1.0]]) * (1 + 0.3 * u[0]),
+        lambda t, u: jnp.diag(jnp.stack([0.3 + 0.1 * u[0] ** 2, 0.2 + 0.1 * jnp.cos(t)])),
+        lambda t, u: jnp.stack([u[0], jnp.sin(t)]),
+    )
+    return fl.StateSpaceModel(fl.Gaussian([1.0, -1.0], [[0.5, 0.1], [0.1, 0.4]], time=0.0), step, seen)
+
+
+def jumping(scale, share):
+    """A Brownian motion seen in the same way, that jumps `share` times in each unit of time."""
+    model, jumps = apart(scale), fl.CompoundPoisson(share, MARK, most=2)
+    moved = fl.LinearSDE(
+        np.zeros((2, 2)), lambda t, u: scale * (1 + u[0] ** 2) * NOISE, lambda t, u: jnp.stack([t, u[0]]), jumps
+    )
+    return fl.StateSpaceModel(model.initial, moved, model.observation)
+
+
+def switching(scale, share):
+    """The same with a second regime, which differs by `share`; the chance of it moves with time and input."""
+    one, two = apart(scale), apart((1 + share) * scale)
+    chain = fl.MarkovChain(
+        lambda t, u: jnp.array([[0.5, 0.5], [0.5, 0.5]]) + jnp.array([[0.3, -0.3], [-0.2, 0.2]]) * jnp.cos(t + u[0])
+    )
+    start = fl.RegimeStart(one.initial.mean, one.initial.covariance, [0.6, 0.4])
+    return fl.StateSpaceModel(
+        fl.Initial(start, 0.0),
+        fl.Switched(chain, [one.transition, two.transition]),
+        fl.SwitchedObservation([one.observation]),
+    )
+
+
+def finite(scale, share):
+    """Three states, seen by two sensors through an input; the chance to move depends on time and input."""
+    chain = fl.MarkovChain(lambda t, u: jnp.eye(3) + jax.nn.sigmoid(jnp.sin(t) + u[0]) * (CHAIN - jnp.eye(3)))
+    seen = lambda t, x, u: dist.Normal(jnp.stack([x[0] - u[0], -x[0]]), scale * jnp.array([0.8, 0.6]))  # noqa: E731
+    start = fl.Initial(dist.Categorical(jnp.array([0.5, 0.2, 0.3])), 0.0)
+    return fl.StateSpaceModel(start, chain, fl.DistributionObservation(seen))
+
+
+WIDER = {  # of models that time and inputs drive: of a scale of their noise, and of the share of what is not linear in them
+    "parallel_kalman": (fl.ParallelKalman, apart),
+    "gaussian_sum": (lambda: fl.GaussianSum(fl.Kalman(), 2), jumping),
+    "interacting_models": (MIXTURE_FILTERS["interacting_models"], switching),
+    "pairs_of_regimes": (MIXTURE_FILTERS["pairs_of_regimes"], switching),
+    "hidden_markov": (fl.HiddenMarkov, finite),
+    "parallel_hidden_markov": (fl.ParallelHiddenMarkov, finite),
+}
+
+
 PROPOSALS = {
     "bootstrap": fl.Bootstrap,
     "guided": fl.Guided,

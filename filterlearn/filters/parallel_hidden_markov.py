@@ -59,4 +59,5 @@ def _step(points, start, problem, datum):
     moved = safe_log(model.transition.among(points.shape[0], origin_of(start, time), time, datum.inputs))
     density = jax.vmap(lambda x: model.observation.log_prob(datum.value, x, time, datum.inputs))(points)
     told = observed(datum.value).any() & (datum.time >= start)
-    return moved + jnp.where(told, jnp.where(jnp.isfinite(density), density, -jnp.inf), 0.0)
+    step = moved + jnp.where(told, jnp.where(jnp.isfinite(density), density, -jnp.inf), 0.0)
+    return step.astype(points.dtype)

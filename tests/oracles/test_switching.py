@@ -39,13 +39,12 @@ def all_paths(name, spread):
     return jnp.log(weights.sum()), jnp.stack([weights[paths[:, -1] == k].sum() for k in range(3)]) / weights.sum()
 
 
-@pytest.mark.parametrize("algorithm", ["hidden_markov", "parallel_hidden_markov"])
 @pytest.mark.parametrize("name", FINITE)
-def test_hidden_markov_is_all_paths(name, algorithm):
+def test_hidden_markov_is_all_paths(name):
     """Evidence, probabilities, and their derivatives; a missing datum, two at one time, a zero probability."""
 
     def filtered(spread):
-        out = fl.run(MIXTURE_FILTERS[algorithm](), hidden(FINITE[name](), spread), fl.Dataset(TIMES, VALUES))
+        out = fl.run(fl.HiddenMarkov(), hidden(FINITE[name](), spread), fl.Dataset(TIMES, VALUES))
         return out.log_evidence.sum(), out.last.weights
 
     both = [jax.jvp(f, (0.6,), (1.0,)) for f in (filtered, lambda spread: all_paths(name, spread))]
@@ -156,25 +155,6 @@ def test_regimes_of_a_known_state_are_a_hidden_markov_model(name):
     theirs = fl.run(fl.HiddenMarkov(), finite, drawn(12), save=save).saved
     for one, two in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", BRANCHINGS)
-def test_regimes_that_do_not_differ_are_one(name):
-    """The same as Kalman; a session equals the run; a missing datum and no time change nothing."""
-    level, seen = fl.LinearSDE([[-0.5]], [[0.3]]), fl.LinearGaussianObservation([[1.0]], [[0.1]])
-    start = fl.Initial(fl.RegimeStart([0.3], [[0.2]], [0.7, 0.3]), 0.0)
-    model = fl.StateSpaceModel(
-        start, fl.Switched(fl.MarkovChain(np.full((2, 2), 0.5)), [level] * 2), fl.SwitchedObservation([seen])
-    )
-    single, data = fl.StateSpaceModel(fl.Gaussian([0.3], [[0.2]], time=0.0), level, seen), drawn(12)
-    exact, session = fl.run(fl.Kalman(), single, data), fl.Session(MIXTURE_FILTERS[name](), model, key=jax.random.key(0))
-    for k in range(12):
-        report = session.observe(float(data.times[k]), np.asarray(data.values[k]))
-        np.testing.assert_allclose(report.log_evidence, exact.log_evidence[k], atol=1e-12)
-        np.testing.assert_allclose(report.mean[0], exact.mean[k, 0], atol=1e-12)
-    before = session.belief
-    assert session.observe(float(data.times[-1]), [np.nan]).log_evidence == 0
-    assert all((a == b).all() for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(session.belief), strict=True))
 
 
 def test_particles_switch_by_the_same_law():
