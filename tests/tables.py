@@ -8,7 +8,19 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 import filterlearn as fl
-from tests.cases import EXACT_FILTERS, FILTERS, LEARNERS, OBSERVATIONS, TRANSITIONS
+from tests.cases import (
+    EXACT_FILTERS,
+    FILTERS,
+    FINITE,
+    GENEALOGIES,
+    LEARNERS,
+    MIXTURE_FILTERS,
+    OBSERVATIONS,
+    QUASI_FILTERS,
+    TRANSITIONS,
+    WIDER,
+    switching_model,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "choose.md"
 BEGIN, END = "<!-- tables: python -m tests.tables -->\n", "<!-- end of tables -->"
@@ -30,7 +42,7 @@ def answer(algorithm, problem, exact):
 
 def table(corner, columns, rows):
     """Markdown, the refusals numbered below it."""
-    notes = list(dict.fromkeys(cell for cells in rows.values() for cell in cells if cell.startswith("refused")))
+    notes = list(dict.fromkeys(cell for cells in rows.values() for cell in cells if cell.startswith("refused:")))
     short = {note: f"refused [{k + 1}]" for k, note in enumerate(notes)}
     lines = [f"| {corner} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     lines += [f"| {name} | " + " | ".join(short.get(cell, cell) for cell in cells) + " |" for name, cells in rows.items()]
@@ -64,6 +76,27 @@ def filters_table():
     return table("model with", list(algorithms), rows)
 
 
+def wider_table():
+    """Every filter, on a model of each kind; the refusals unquoted."""
+    linear, jumping = (fl.StateSpaceModel(START, TRANSITIONS[name](), SEEN()) for name in ("linear_sde", "linear_sde_jumps"))
+    start = fl.Initial(dist.Categorical(jnp.array([0.5, 0.2, 0.3])), 0.0)
+    seen = fl.DistributionObservation(lambda t, x, u: dist.Normal(x[:1], 1.0))
+    kinds = {
+        "`LinearSDE`": linear,
+        "`LinearSDE` with jumps": jumping,
+        "`Switched`": switching_model(),
+        "`MarkovChain`": fl.StateSpaceModel(start, FINITE["markov_chain"](), seen),
+    }
+    exact = {"`LinearSDE`": {*EXACT_FILTERS, "parallel_kalman"}, "`MarkovChain`": {"hidden_markov", "parallel_hidden_markov"}}
+    every = FILTERS | {name: make for name, (make, _) in WIDER.items()} | MIXTURE_FILTERS | QUASI_FILTERS | GENEALOGIES
+    known = {kind: {type(every[name]()) for name in names} for kind, names in exact.items()}
+    rows = {
+        name: [answer(one, model, type(one) in known.get(kind, ())).partition(":")[0] for kind, model in kinds.items()]
+        for name, one in named(every).items()
+    }
+    return table("filter", list(kinds), rows)
+
+
 def learners_table():
     model = fl.StateSpaceModel(START, LINEAR(), SEEN())
 
@@ -90,7 +123,8 @@ def wrapped(learner, inside, more, family):
 def page():
     """docs/choose.md with its tables made anew."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
-    return f"{before}{BEGIN}\n{filters_table()}\n{learners_table()}\n{END}{rest.partition(END)[2]}"
+    tables = "\n".join((filters_table(), wider_table(), learners_table()))
+    return f"{before}{BEGIN}\n{tables}\n{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 import filterlearn as fl
 from tests.cases import CHAIN, FINITE, MARK, MATRIX, NOISE, WIDER, apart, linear_model, switching_model
 from tests.laws.test_learners import narrow
 from tests.oracles.dense import dense_filter
-from tests.oracles.test_switching import hidden
 
 TIMES = np.array([0.3, 0.9, 0.9, 0.9, 1.4, 2.0, 2.7, 3.1])  # three data at one time
 VALUES = np.random.default_rng(3).normal(size=(8, 2))
@@ -118,7 +118,11 @@ def test_single_precision_stays_single():
         "parallel_kalman": linear,
         "gaussian_sum": eqx.tree_at(lambda m: m.transition, linear, jumps),
         "interacting_models": switching_model(),
-        "parallel_hidden_markov": hidden(FINITE["markov_process"]()),
+        "parallel_hidden_markov": fl.StateSpaceModel(
+            fl.Initial(dist.Categorical(jnp.full(3, 1 / 3)), 0.0),
+            FINITE["markov_process"](),
+            fl.DistributionObservation(lambda t, x, u: dist.Normal(x, 0.6)),
+        ),
     }
     for name, model in models.items():
         values = VALUES if name in ("parallel_kalman", "gaussian_sum") else VALUES[:, :1]

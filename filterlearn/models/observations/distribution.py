@@ -38,7 +38,7 @@ class DistributionObservation(AbstractObservation):
         inside = jnp.broadcast_to(jnp.asarray(law.mean, x.dtype), y.shape)
         inside = jnp.round(inside) if law.support.is_discrete else inside
         terms = law.log_prob(filled(y, inside))
-        return jnp.sum(jnp.where(observed(y), terms, 0.0))
+        return jnp.sum(jnp.where(observed(y), terms, 0.0)).astype(x.dtype)  # numpyro makes wide arrays of Python numbers
 
     def sample(self, x, t, u=None, *, key):
         """One draw."""
@@ -53,6 +53,6 @@ class DistributionObservation(AbstractObservation):
         """P(Y <= y), for counts without randomisation; NaN for a law that numpyro gives no distribution function."""
         law = _flat(self.distribution(t, x, u))
         try:
-            return law.cdf(filled(y, jnp.broadcast_to(_vector(law.mean, x), y.shape)))
+            return law.cdf(filled(y, jnp.broadcast_to(_vector(law.mean, x), y.shape))).astype(x.dtype)
         except NotImplementedError:
             return super().cdf(y, x, t, u)
