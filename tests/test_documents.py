@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from filterlearn.protocol import AbstractAlgorithm
+from filterlearn.smoothers.base import AbstractSmoother
 from tests import tables
+from tests.test_architecture import finished
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,7 +49,11 @@ def test_links_lead_somewhere():
 
 
 def test_the_tables_are_those_of_the_registries():
-    assert tables.PAGE.read_text() == tables.page(), "run python -m tests.tables"
+    page = tables.PAGE.read_text()
+    assert page == tables.page(), "run python -m tests.tables"
+    every = [c for c in finished(("filters", "smoothers")) if issubclass(c, AbstractAlgorithm | AbstractSmoother)]
+    assert len(every) > 15
+    assert [c.__name__ for c in every if f"| `{c.__name__}`" not in page] == []
 
 
 def add(block, tree):
