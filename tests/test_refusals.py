@@ -109,6 +109,10 @@ WRONG = {
     "model as family": (lambda: fl.Joint(fl.ExtendedKalman()).init(linear_model()), "problem:"),
     "kalman inside joint": (lambda: fl.Joint(fl.Kalman()), "filter:"),
     "form": (lambda: fl.Kalman("square root"), "form: MomentForm(), SquareRootForm() or None is needed, got str"),
+    "tangents of histories": (
+        lambda: fl.RecursiveMaximumLikelihood(fl.RaoBlackwellised(fl.Kalman(), 9), fl.natural_gradient()),
+        "filter: Kalman, ExtendedKalman, SigmaPoint or EnsembleKalman is needed, got RaoBlackwellised",
+    ),
     "no key": (lambda: fl.ParticleFilter(10).init(linear_model()), "key:"),
     "a bound of zero": (lambda: jumping(bound=0.0), "bound: a positive number"),
     "a bound below the intensity": (lambda: jumping(bound=0.5), "bound: at least the intensity 1.0"),

@@ -12,6 +12,8 @@ from filterlearn.beliefs.gaussian import Gaussian
 from filterlearn.beliefs.joint import TangentBelief
 from filterlearn.data import Datum
 from filterlearn.filters.particle import ParticleFilter
+from filterlearn.filters.quasi_monte_carlo import SequentialQuasiMonteCarlo
+from filterlearn.filters.rao_blackwellised import RaoBlackwellised
 from filterlearn.learners.base import AbstractLearner, forgotten
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.masking import choose, observed
@@ -59,7 +61,7 @@ class RecursiveMaximumLikelihood(AbstractLearner):
     widen P as they widen any belief. It is the spread of an efficient estimate: right for `natural_gradient(1.0)`, too small
     for other gains. The state's belief is that at theta, without the uncertainty about theta.
 
-    Takes Kalman, extended, sigma-point and ensemble filters; a particle filter is refused: the derivative along its paths
+    Takes Kalman, extended, sigma-point and ensemble filters; particle filters are refused: the derivative along their paths
     degenerates.
     """
 
@@ -67,7 +69,8 @@ class RecursiveMaximumLikelihood(AbstractLearner):
     optimiser: Any
 
     def __check_init__(self):
-        if isinstance(self.filter, ParticleFilter | AbstractLearner) or not isinstance(self.filter, AbstractAlgorithm):
+        drawn = ParticleFilter | SequentialQuasiMonteCarlo | RaoBlackwellised
+        if isinstance(self.filter, drawn | AbstractLearner) or not isinstance(self.filter, AbstractAlgorithm):
             name = type(self.filter).__name__
             raise TypeError(f"filter: Kalman, ExtendedKalman, SigmaPoint or EnsembleKalman is needed, got {name}")
         if not isinstance(self.optimiser, optax.GradientTransformation):
