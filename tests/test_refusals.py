@@ -37,6 +37,12 @@ def guided(transition):
     return started(fl.ParticleFilter(10, proposal=fl.Guided()), transition)
 
 
+def analysed(analysis):
+    """A datum of two sensors told to ten members of two states, traced."""
+    run = lambda key: fl.log_evidence(fl.EnsembleKalman(10, analysis), linear_model(), fl.Dataset([1], [[0.0, 1.0]]), key=key)  # noqa: E731
+    return eqx.filter_eval_shape(run, jax.random.key(0))
+
+
 def curved():
     return fl.SDE(lambda t, x, u: -x, lambda t, x, u: 0.3 * x)
 
@@ -189,6 +195,21 @@ WRONG = {
     "histories averaged": (
         lambda: fl.RaoBlackwellised(fl.Kalman(), 9, fl.OptimalTransport()),
         "resampler: one that copies is needed, such as Systematic(), got OptimalTransport",
+    ),
+    "one member": (lambda: fl.EnsembleKalman(1), "size: a whole number of at least 2"),
+    "another ensemble's size": (
+        lambda: fl.EnsembleKalman(12).predict(
+            linear_model(), fl.EnsembleKalman(10).init(linear_model(), key=jax.random.key(0)), 1.0, key=jax.random.key(0)
+        ),
+        "belief: 12 members are needed, got 10",
+    ),
+    "a taper of another model": (
+        lambda: analysed(fl.Perturbed(fl.Taper(np.ones((3, 2)), np.ones((2, 2)), 1.0))),
+        "distance: shape (2, 2) is needed, from each state to each observation, got (3, 2)",
+    ),
+    "distances of another model": (
+        lambda: analysed(fl.Local(np.ones((2, 3)), 1.0)),
+        "distance: shape (2, 2) is needed, from each state to each observation, got (2, 3)",
     ),
     "no members": (lambda: fl.GaussianSum(fl.Kalman(), 0), "size:"),
     "counted": (

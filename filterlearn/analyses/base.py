@@ -95,6 +95,13 @@ def mean_preserving_rotation(key, n: int, dtype) -> Float[Array, "N N"]:
     return corner @ corner.T + basis @ rotation @ basis.T
 
 
+def check_distance(shape, members, seen: Innovation) -> None:
+    """Raises ValueError unless a distance has a row for each state and a column for each entry of the datum."""
+    wanted = (members.shape[1], seen.error.shape[0])
+    if shape != wanted:
+        raise ValueError(f"distance: shape {wanted} is needed, from each state to each observation, got {shape}")
+
+
 class Taper(eqx.Module):
     """Covariance localisation: sample covariances are multiplied by Gaspari & Cohn's weight of the distance (Houtekamer &
     Mitchell 2001, doi:10.1175/1520-0493(2001)129<0123:ASEKFF>2.0.CO;2).
@@ -117,9 +124,10 @@ class Taper(eqx.Module):
         if not isinstance(radius, Tracer) and not float(radius) > 0:
             raise ValueError(f"radius: a positive distance is needed, got {radius}")
 
-    def weights(self, dtype):
+    def weights(self, members, seen: Innovation):
         """The weights of both covariances, `(n, m)` and `(m, m)`."""
-        return tuple(gaspari_cohn(jnp.asarray(d, dtype), self.radius) for d in (self.distance, self.between))
+        check_distance(self.distance.shape, members, seen)
+        return tuple(gaspari_cohn(jnp.asarray(d, members.dtype), self.radius) for d in (self.distance, self.between))
 
 
 class AbstractAnalysis(eqx.Module):

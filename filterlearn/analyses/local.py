@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from filterlearn.analyses.base import AbstractAnalysis, centred
+from filterlearn.analyses.base import AbstractAnalysis, centred, check_distance
 from filterlearn.numerics.roots import inverse_root
 from filterlearn.numerics.taper import HALF_WIDTH, gaspari_cohn
 
@@ -26,6 +26,7 @@ class Local(AbstractAnalysis):
     radius: Any
     near: Any
     nearest: int = eqx.field(static=True)
+    observations: int = eqx.field(static=True)
 
     def __init__(self, distance, radius, *, nearest=None):
         matrix = np.asarray(distance, float)
@@ -37,13 +38,12 @@ class Local(AbstractAnalysis):
         self.nearest = max(reach, 1) if nearest is None else nearest
         self.near = jnp.asarray(np.argsort(np.abs(matrix), axis=1, kind="stable")[:, : self.nearest])
         self.distance = jnp.asarray(np.take_along_axis(np.abs(matrix), np.asarray(self.near), axis=1))
-        self.radius = radius
+        self.radius, self.observations = radius, matrix.shape[1]
 
     def revise(self, members, seen, *, key):
         """One transform for each coordinate, from the tapered observations near it."""
-        n, size = members.shape
-        if size != self.near.shape[0]:
-            raise ValueError(f"distance: {size} rows are needed, one for each state, got {self.near.shape[0]}")
+        n = members.shape[0]
+        check_distance((self.near.shape[0], self.observations), members, seen)
         mean, anomalies = centred(members)
         identity = jnp.eye(n, dtype=members.dtype)
         weight = jnp.sqrt(gaspari_cohn(jnp.asarray(self.distance, members.dtype), self.radius))

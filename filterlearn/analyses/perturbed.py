@@ -31,7 +31,7 @@ class Perturbed(AbstractAnalysis):
 
 def _tapered_gain(taper, seen, anomalies):
     """(rho_xy o P H') (rho_yy o H P H' + R)^-1, for whitened errors."""
-    cross, between = taper.weights(anomalies.dtype)
+    cross, between = taper.weights(anomalies, seen)
     raw = seen.factor @ seen.spread
     factor = cholesky(between * (raw @ raw.T) + seen.factor @ seen.factor.T)
     covariance = cross * (anomalies.T @ raw.T) / jnp.sqrt(anomalies.shape[0] - 1.0)

@@ -25,7 +25,7 @@ class Serial(AbstractAnalysis):
         size, m = members.shape[1], seen.error.shape[0]
         damp = jnp.ones((m, size + m), members.dtype)
         if self.taper is not None:
-            damp = jnp.concatenate(self.taper.weights(members.dtype), axis=0).T
+            damp = jnp.concatenate(self.taper.weights(members, seen), axis=0).T
         stacked = jnp.concatenate([anomalies, predicted], axis=1)
         centre = jnp.concatenate([mean, -seen.error])
 

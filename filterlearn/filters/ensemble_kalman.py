@@ -66,6 +66,8 @@ class EnsembleKalman(AbstractAlgorithm):
 
     def _gap(self, problem, belief, time, inputs, key):
         """The members with their noise, and how these move."""
+        if belief.members.shape[0] != self.size:
+            raise ValueError(f"belief: {self.size} members are needed, got {belief.members.shape[0]}")
         transition, since = problem.resolve().transition, origin_of(belief.time, time)
         noise = transition.draw_noise(self.size, belief.members[0], inputs, key=needed(key))
         moved = jax.vmap(lambda x, e: transition.push(x, since, time, inputs, e))
@@ -85,12 +87,17 @@ class EnsembleKalman(AbstractAlgorithm):
         members = forward(start)
         before = widened(members)
         seen, error, mean, variance = _innovation(observation, before, datum)
-        collapsed = COLLAPSED * (jnp.max(jnp.abs(centred(members)[1])) == 0)
-        info = predicted_info(seen.log_density(mask), error, mask, mean, variance, collapsed)
+        info = predicted_info(seen.log_density(mask), error, mask, mean, variance, COLLAPSED * _all_one(members))
         new = self.analysis.analysed(start, before, seen, lambda rows: widened(forward(rows)), see, key=needed(key))
         middle, after = centred(new)
         new = jnp.where(mask.any(), middle + rule.posterior(centred(before)[1], after), members)
         return Ensemble(new, datum.time, rule.learned(seen, jnp.sum(mask), belief.inflation)), info
+
+
+def _all_one(members):
+    """Whether they differ by no more than rounding."""
+    rounding = 8 * jnp.finfo(members.dtype).eps * jnp.max(jnp.abs(members), axis=0)
+    return jnp.all(jnp.ptp(members, axis=0) <= rounding)
 
 
 def _innovation(observation, members, datum):

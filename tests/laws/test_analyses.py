@@ -105,7 +105,7 @@ def test_far_observations_do_not_reach():
 def test_both_covariances_of_the_gain_are_tapered():
     """The mean moves by (rho_xy o P H') (rho_yy o H P H' + R)^-1; a taper on the first alone makes the filter diverge."""
     taper, error = fl.Taper(WIDE, APART, 0.8), Y - H @ MEMBERS.mean(0)
-    p, (cross, between) = np.cov(MEMBERS.T), taper.weights(MEMBERS.dtype)
+    p, cross, between = np.cov(MEMBERS.T), *(gaspari_cohn(d, 0.8) for d in (WIDE, APART))
     gain = (cross * (p @ H.T)) @ np.linalg.inv(between * (H @ p @ H.T) + R)
     np.testing.assert_allclose(analysed(fl.Perturbed(taper))[0].mean, MEMBERS.mean(0) + gain @ error, atol=1e-9)
 
@@ -119,3 +119,13 @@ def test_taper_is_one_at_zero_continuous_and_definite():
 def test_inverse_root_has_a_finite_derivative_at_repeated_eigenvalues():
     slope = jax.jvp(inverse_root, (jnp.eye(3),), (jnp.diag(jnp.array([1.0, 0.0, 2.0])),))[1]
     np.testing.assert_allclose(slope, jnp.diag(jnp.array([-0.5, 0.0, -1.0])), atol=1e-12)
+
+
+def test_an_ensemble_without_spread_is_flagged():
+    """All members one: nothing can be told them, and the evidence is that of the noise alone."""
+    still = fl.StateSpaceModel(
+        fl.Gaussian([0.3], 0.0, time=0.0), fl.LinearDiscrete([[1.0]], [[0.0]]), model(np.eye(1), np.eye(1)).observation
+    )
+    out = fl.run(fl.EnsembleKalman(5), still, fl.Dataset([1.0, 2.0], [0.5, np.nan]), key=jax.random.key(0))
+    np.testing.assert_array_equal(out.info.flags, fl.protocol.COLLAPSED)
+    np.testing.assert_allclose(out.mean, 0.3, rtol=1e-15)

@@ -63,6 +63,24 @@ def test_counts_against_the_grid():
     assert 0 < gap < 1
 
 
+def test_particles_against_the_grid():
+    """exp(estimate - exact) has mean 1, and times the error of the last mean mean 0: 400 keys, five standard errors."""
+    data = series(40)
+    mean, _, evidence = grid(data)
+
+    def one(key):
+        terms, means = fl.run(
+            fl.ParticleFilter(200), model(), data, key=key, save=lambda b, i: (i.log_evidence, b.mean)
+        ).saved
+        return jnp.sum(terms), means[-1, 0]
+
+    estimates, last = jax.lax.map(one, jax.random.split(jax.random.key(2), 400), batch_size=50)
+    ratio = np.exp(np.asarray(estimates) - np.sum(evidence))
+    for sample in (ratio - 1, ratio * np.asarray(last - mean[-1])):
+        error = sample.std(ddof=1) / 20
+        assert abs(sample.mean()) < 5 * error < 0.2
+
+
 def test_the_bound_is_below_the_evidence_and_rises():
     """One datum, the prior exactly Gaussian: a fine Gauss-Hermite rule gives log p(y)."""
     points, weights, _ = fl.GaussHermite(60).points(1, jnp.zeros(()).dtype)
