@@ -10,7 +10,7 @@ the data and on another series. Data sets 0 to 9. Target: soft within .1, stop-g
 
     python examples/particle_proposals.py [results.jsonl [data sets]]
 
-Two minutes on 16 cores, written as it goes.
+Three minutes on two cores, written as it goes.
 """
 
 import concurrent.futures

@@ -66,4 +66,4 @@ def _carried_back(white, log_weights, noise, steps):
         origin = jax.nn.softmax(logits, axis=1) @ white
         return z - width / sine * (cosine * z - origin), None
 
-    return jax.lax.scan(one, noise, jnp.arange(steps, 0, -1, dtype=noise.dtype))[0]
+    return jax.lax.scan(one, noise, jnp.arange(steps, 0, -1, dtype=noise.dtype), unroll=min(steps, 4))[0]

@@ -1,5 +1,7 @@
 """C1, C2 and C3 in their short form: differentiable particle filters on a linear model."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -36,3 +38,14 @@ def test_ascents_end_near_the_maximum():
     off = np.array([row["values"] for row in c.ascents("fisher", range(SETS))])
     print(off)
     assert np.sqrt((off**2).mean()) < 0.06
+
+
+@pytest.mark.science
+@pytest.mark.skipif("FILTERLEARN_DATA" not in os.environ, reason="FILTERLEARN_DATA is not set: the returns of GBP/USD")
+def test_the_path_alone_fails_where_the_noise_is_learned():
+    """The derivative by a volatility's noise: far off along the path, within four standard errors with the score."""
+    errors = {row["name"]: np.array(row["values"]) for row in c.volatility(0)}
+    off = {name: each.mean() / (each.std(ddof=1) / len(each) ** 0.5) for name, each in errors.items()}
+    print({name: each.mean() for name, each in errors.items()}, off)
+    assert off["systematic"] > 8
+    assert abs(off["stop_gradient"]) < 4
