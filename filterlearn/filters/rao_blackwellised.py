@@ -16,7 +16,7 @@ from filterlearn.models.jumps import count_chances, every_count
 from filterlearn.models.transitions.switched import Switched, by_regime
 from filterlearn.numerics.densities import safe_log
 from filterlearn.numerics.masking import choose, observed
-from filterlearn.numerics.sampling import spaced_uniforms
+from filterlearn.numerics.sampling import spread_uniforms
 from filterlearn.protocol import AbstractAlgorithm, needed, origin_of, strong
 from filterlearn.resamplers.adaptive import Adaptive
 from filterlearn.resamplers.base import AbstractIndexResampler, AbstractResampler
@@ -44,13 +44,14 @@ class RaoBlackwellised(AbstractAlgorithm):
     jump is in the substep of its time. Biased by the filter inside, by marks that are not Normal, and by an intensity that is
     a function, which is read at the mean.
 
-    `resampler` copies: `Systematic()` or its like, in `Adaptive`, `StopGradient` or `Soft`. The derivative of the evidence is
-    biased unless the resampler carries it (`StopGradient`); the choice of the branches carries its own.
+    `resampler` copies: `Systematic()` or its like, in `Adaptive`, `StopGradient` or `Soft`; it sees what the datum says of
+    all branches, so that resampling at every datum costs little. The derivative of the evidence is biased unless the
+    resampler carries it (`StopGradient`); the choice of the branches carries its own.
     """
 
     filter: AbstractAlgorithm
     size: int = eqx.field(static=True)
-    resampler: AbstractResampler = Adaptive(Systematic())
+    resampler: AbstractResampler = Systematic()
 
     def __check_init__(self):
         whole("size", self.size, 2)
@@ -97,7 +98,7 @@ class RaoBlackwellised(AbstractAlgorithm):
         totals = jax.nn.logsumexp(folded[2], axis=1)
         (members, labels, within), weights = self.resampler.resample(totals, folded, key=first)
         within = jax.nn.log_softmax(within, axis=1)
-        index = _drawn(jax.lax.stop_gradient(within), spaced_uniforms(second, self.size, within.dtype))
+        index = _drawn(jax.lax.stop_gradient(within), spread_uniforms(second, self.size, within.dtype))
         chance = jnp.take_along_axis(within, index[:, None], axis=1)[:, 0]
         taken = jax.tree.map(lambda leaf: jax.vmap(lambda rows, k: rows[k])(leaf, index), (members, labels))
         return taken, weights + chance - jax.lax.stop_gradient(chance)

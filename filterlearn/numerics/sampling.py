@@ -15,9 +15,9 @@ def normals(key, shape: tuple[int, ...], dtype):
     return jax.lax.optimization_barrier(jax.random.normal(key, (math.prod(shape),), dtype)).reshape(shape)
 
 
-def spaced_uniforms(key, n: int, dtype):
-    """`n` uniforms of which any that follow each other fill [0, 1) evenly: U + k phi modulo 1, with one random U and phi the
-    golden ratio (Weyl 1916, doi:10.1007/BF01475864). Each by itself is uniform."""
-    steps = jnp.arange(n, dtype=jnp.uint32) * jnp.uint32(2654435769)  # 2^32 phi, in integers, which keep every digit
-    shifted = jax.random.uniform(key, (), dtype) + (steps >> 8).astype(dtype) * 2.0**-24
-    return shifted - jnp.floor(shifted)
+def spread_uniforms(key, n: int, dtype):
+    """`n` uniforms, one in each of n equal strata, in random order: each by itself is uniform, and below 1."""
+    first, second = jax.random.split(key)
+    strata = jax.random.permutation(first, n).astype(dtype)
+    inside = (strata + jax.random.uniform(second, (n,), dtype)) / n
+    return jnp.minimum(inside, 1 - jnp.finfo(dtype).epsneg)

@@ -151,6 +151,16 @@ def test_a_bridge_of_one_step_is_guided(name):
     np.testing.assert_allclose(one.log_evidence, two.log_evidence, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", BRIDGES)
+def test_bridges_keep_single_precision(name):
+    narrow = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)  # noqa: E731
+    model = eqx.tree_at(lambda m: m.transition.sde.diffusion, bent(4), jnp.array([0.8], jnp.float32))
+    model = eqx.tree_at(lambda m: (m.initial, m.observation.covariance), model, replace_fn=narrow)
+    algorithm, data = fl.ParticleFilter(20, proposal=BRIDGES[name]()), narrow(fl.Dataset([0.2, 0.4], [0.1, 0.3]))
+    out = eqx.filter_eval_shape(lambda key: fl.run(algorithm, model, data, key=key).last, KEY)
+    assert out.points.dtype == out.log_weights.dtype == jnp.float32
+
+
 def test_a_residual_bridge_follows_a_bent_drift():
     """Logistic growth, a sensor of .02, gaps in which the drift turns: the residual is bridged with a fifth of the variance
     of the log evidence at most, both unbiased for the same number."""
