@@ -122,6 +122,13 @@ MUTANTS = {
         "tests/laws/test_resamplers.py",
         "diffusion",
     ),
+    "a learned proposal that its weights forget": Mutant(
+        "proposals/learned.py",
+        "return point, density + ratio,",
+        "return point, density,",
+        "tests/laws/test_proposals.py",
+        "learned",
+    ),
     "a gradient that is noise not flagged": Mutant(
         "diagnostics/gradient.py",
         "~(self.deviation <= self.scale)",
