@@ -74,7 +74,9 @@ def test_a_coarse_step_and_a_single_chain_are_found(sound):
     coarse["filter"].attrs["half_step_change"] = -1.1
     assert [row[0] for row in findings(coarse).rows] == ["steps"]
     coarse["filter"].attrs["half_step_error"] = 0.4  # not beyond three of them
-    assert findings(coarse).rows == []
+    assert [row[2][:3] for row in findings(coarse).rows] == ["not"]  # judged
+    coarse["filter"].attrs |= {"half_step_error": 0.1, "half_step_change": 0.5, "half_step_shift": -0.3}
+    assert "0.3 posterior sds" in findings(coarse).rows[0][2]
     single = sound.copy(deep=True)
     single["posterior"] = single["posterior"].isel(chain=[0])
     assert findings(single).rows[0][:2] == ("chains", "1")

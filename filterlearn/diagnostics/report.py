@@ -10,11 +10,12 @@ import arviz as az
 import numpy as np
 
 from filterlearn.diagnostics import pictures
+from filterlearn.diagnostics.step_size import objection
 from filterlearn.protocol import FLAGS
 
 _RHAT, _ESS = 1.01, 100  # Vehtari et al. 2021, sec. 4: R-hat, and effective draws for each chain
 _KOLMOGOROV = 1.9495  # sqrt(T) x the distance from uniform is beyond it once in 1,000 calibrated series
-_NATS = 1.0  # that halving the step may move the evidence by
+_HALF = "half_step_"  # of the names of what halving the step did
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,16 +106,18 @@ def _calibration(tree):
 
 def _steps(tree):
     attrs = tree["filter"].attrs
-    change, error = attrs.get("half_step_change", 0.0), attrs.get("half_step_error", 0.0)
-    if not abs(change) <= max(_NATS, 3 * error):
-        yield "steps", f"{attrs['steps']}", f"too coarse: halving moves the log evidence by {change:.3g} nats"
+    found = {name.removeprefix(_HALF): value for name, value in attrs.items() if name.startswith(_HALF)}
+    words = objection(**found) if found else None
+    if words:
+        yield "steps", f"{attrs['steps']}", words
 
 
 def findings(tree) -> Table:
     """What is wrong, the gravest first; no rows when nothing was found.
 
     Flags of the filter, divergences, R-hat above 1.01, bulk or tail ESS below 100 a chain, a step whose halving moves the
-    log evidence by more than 1 nat and three standard errors, and a PIT that a calibrated series shows once in 1,000.
+    log evidence by more than 1 nat or a parameter by a quarter of its sd, beyond three standard errors, and a PIT that a
+    calibrated series shows once in 1,000.
     """
     groups = {"filter": (_flags, _steps, _calibration), "posterior": (_chains, _divergences)}
     checks = [check for group, several in groups.items() if group in tree.children for check in several]

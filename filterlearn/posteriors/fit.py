@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import xarray as xr
 
-from filterlearn.diagnostics.step_size import check_step_size, takes_steps
+from filterlearn.diagnostics.step_size import takes_steps, warn_of
 from filterlearn.learners.base import AbstractLearner
 from filterlearn.models.family import ModelFamily
 from filterlearn.posteriors.base import TRIES, Target, levels
 from filterlearn.posteriors.blackjax import NUTS
 from filterlearn.posteriors.results import posterior_datatree
+from filterlearn.posteriors.steps import posterior_steps
 from filterlearn.protocol import checked
 
 _LEAST = 0.01  # of the prior's sd: the least first guess of a posterior sd
@@ -24,7 +25,7 @@ def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree
     `Joint(filter)`, the static parameters are sampled and the moving ones filtered. `method` is `NUTS()` unless given. An
     algorithm that needs a key uses one fixed key for the whole fit (particle MCMC draws its own). A refit with the same
     family, algorithm and method and data of the same shape does not compile the model again. Where the model takes steps,
-    `check_step_size` runs at the posterior median and warns above 1 nat.
+    draws of the posterior are tried at half the step: a warning tells of more than 1 nat, or a quarter of a posterior sd.
 
     `start`, unconstrained draws of the whole family such as `belief.parameters.sample(n, key=...)` of a learner, warm-starts
     the chains and scales their proposals. Raises TypeError when `family` is not a ModelFamily; ValueError when no starting
@@ -42,8 +43,10 @@ def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree
     median = jnp.median(draws.reshape(-1, draws.shape[-1]), axis=0)
     tree = posterior_datatree(target, data, draws, statistics, median)
     if takes_steps(target.problem(median)):
-        report = check_step_size(algorithm, target.problem(median), target.data, key=first)
-        tree["filter"].attrs |= {"steps": report.steps, "half_step_change": report.change, "half_step_error": report.error}
+        report = posterior_steps(target, draws, key=first)
+        warn_of(report)
+        found = {f"half_step_{name}": getattr(report, name) for name in ("change", "error", "shift", "shift_error")}
+        tree["filter"].attrs |= {"steps": report.steps} | found
     return tree
 
 

@@ -9,8 +9,10 @@ import pytest
 import xarray as xr
 
 import filterlearn as fl
+from filterlearn.diagnostics.step_size import finer
 from filterlearn.posteriors.base import Target, log_density
 from filterlearn.posteriors.particle_mcmc import _noise, _renewed
+from filterlearn.posteriors.steps import posterior_steps
 from filterlearn.protocol import stream_keys
 from tests.laws.test_learners import regression
 
@@ -204,18 +206,45 @@ def test_a_learner_needs_something_to_filter_and_something_to_sample(moving):
         fl.fit(family, series(), fl.Joint(fl.ExtendedKalman()), key=jax.random.key(0))
 
 
-def test_a_fit_tells_that_its_steps_are_too_coarse():
-    def stiff(p, steps=1):
+def stiff(prior):
+    """(a family of one Euler step for each gap, data of the exact model)."""
+
+    def build(p, steps=1):
         sde = fl.SDE(lambda t, x, u: -p["rate"] * x, jnp.array([1.0]))
         seen = fl.LinearGaussianObservation([[1.0]], [[0.05]])
         return fl.StateSpaceModel(fl.Gaussian([0.0], 0.1, time=0.0), fl.EulerMaruyama(sde, steps=steps), seen)
 
-    family, times = fl.ModelFamily(stiff, {"rate": fl.Parameter(dist.Normal(4.0, 0.01))}), 0.3 * jnp.arange(1, 41)
-    data = fl.Dataset(times, fl.simulate(stiff({"rate": 4.0}, 32), times, key=jax.random.key(0))[1])
+    times = 0.3 * jnp.arange(1, 41)
+    values = fl.simulate(build({"rate": 4.0}, 32), times, key=jax.random.key(0))[1]
+    return fl.ModelFamily(build, {"rate": fl.Parameter(prior)}), fl.Dataset(times, values)
+
+
+def test_a_fit_tells_that_its_steps_are_too_coarse():
+    family, data = stiff(dist.Normal(4.0, 0.01))
     with pytest.warns(UserWarning, match="steps=1 is too coarse"):
         tree = fl.fit(family, data, fl.ExtendedKalman(), fl.ParticleMCMC(20, 20, 1), key=jax.random.key(0))
     assert abs(tree["filter"].attrs["half_step_change"]) > 1
-    assert tree["filter"].attrs["half_step_error"] == 0
+    assert tree["filter"].attrs["half_step_error"] < 0.1
+
+
+def test_the_shift_at_half_the_step_is_that_of_the_posterior():
+    """Cov(theta, change) / sd against quadrature, with draws at the posterior's quantiles: to first order in the tilt."""
+    family, data = stiff(dist.Normal(4.0, 0.02))
+    rates = jnp.linspace(3.9, 4.1, 201)
+
+    def weights(family):
+        level = jax.vmap(lambda rate: fl.log_evidence(fl.ExtendedKalman(), family(rate[None]), data))(rates)
+        return jax.nn.softmax(level - 0.5 * ((rates - 4.0) / 0.02) ** 2)
+
+    coarse, fine = weights(family), weights(finer(family))
+    mean = coarse @ rates
+    sd = jnp.sqrt(coarse @ (rates - mean) ** 2)
+    draws = jnp.interp((jnp.arange(32) + 0.5) / 32, jnp.cumsum(coarse), rates).reshape(1, 32, 1)
+    target = Target(family, fl.ExtendedKalman(), data)
+    report = posterior_steps(target, draws, key=jax.random.key(0))
+    exact = float((fine @ rates - mean) / sd)
+    assert abs(exact) > 0.02
+    assert report.shift == pytest.approx(exact, rel=0.1)
 
 
 def test_a_block_of_random_numbers_is_renewed():

@@ -58,7 +58,7 @@ def test_a_filter_that_draws_is_judged_beyond_its_noise():
     assert exact.error == 0 < drawn.error
     # the mean of the logs is low by half their variance, which is below drawn.error^2 x 32
     assert abs(drawn.change - exact.change) < 5 * drawn.error + 16 * drawn.error**2
-    with pytest.warns(UserWarning, match=r"steps=16 cannot be judged.*larger size"):
+    with pytest.warns(UserWarning, match=r"steps=16 is not judged.*larger size"):
         fl.check_step_size(fl.ParticleFilter(5), stiff(16), data, key=key)
 
 
