@@ -111,7 +111,7 @@ def warn_of_noise(target: Target, theta: Float[Array, "p"]) -> None:
     """For a method that follows derivatives: warns, with the estimate, where those of an algorithm that draws random numbers
     are mostly noise at theta. One that draws none is not asked."""
     try:
-        eqx.filter_eval_shape(target.algorithm.init, target.problem(theta))
+        target.algorithm.init(target.problem(theta))
     except ValueError:  # it needs a key
         report = gradient_report(target.terms, theta, target.sampled.entries, target.key)
         if report.useless:
