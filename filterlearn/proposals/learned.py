@@ -63,15 +63,14 @@ class Learned(AbstractProposal):
     def propose(self, model, belief, start, datum, *, key):
         """Each point moved by normals drawn given the network's datum; of the datum is told what the same normals, not
         corrected, would have told."""
-        law = jax.eval_shape(lambda x: model.transition.moments(x, start, datum.time, datum.inputs)[1], belief.points[0])
-        white = normals(key, (belief.points.shape[0], law.shape[1]), belief.points.dtype)
+        size = belief.points.shape[0], _width(model, belief.points[0], start, datum)
+        white = normals(key, size, belief.points.dtype)
         points, weights, blind = jax.vmap(lambda x, row: self._moved(model, x, start, datum, row))(belief.points, white)
         return Moved(points, weights, weighed(model.observation, blind, datum).told)
 
     def lookahead(self, model, points, start, datum):
         """The weight of the most likely draw: p(y | x) where the proposal is locally optimal."""
-        law = jax.eval_shape(lambda x: model.transition.moments(x, start, datum.time, datum.inputs)[1], points[0])
-        still = jnp.zeros(law.shape[1], points.dtype)
+        still = jnp.zeros(_width(model, points[0], start, datum), points.dtype)
         return jax.vmap(lambda x: self._moved(model, x, start, datum, still)[1])(points)
 
     def _moved(self, model, x, start, datum, white):
@@ -90,3 +89,8 @@ class Learned(AbstractProposal):
         error, slope = self.network(x, jnp.where(mask, datum.value, 0.0), gap, inputs)
         kept = (mask if error.shape == mask.shape else jnp.full(error.shape, mask.any())) & (gap > 0)
         return jnp.where(kept, error, 0.0).astype(x.dtype), jnp.where(kept[:, None], slope, 0.0).astype(x.dtype)
+
+
+def _width(model, x, start, datum):
+    """The number of normals that the transition takes."""
+    return jax.eval_shape(lambda x: model.transition.moments(x, start, datum.time, datum.inputs)[1], x).shape[1]

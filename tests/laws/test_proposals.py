@@ -215,3 +215,12 @@ def test_learners_take_the_proposal_along(learner, size):
     ratio = np.exp(ours - dense_filter(hidden_model(), data)[2].sum())
     assert abs(ratio.mean() - 1) < 5 * ratio.std() / np.sqrt(400)
     assert ours.var() < 0.8 * blind.var()
+
+
+def test_a_perceptron_reads_inputs():
+    """Error and slope of the sizes asked for, which move with u."""
+    network = eqx.filter_jit(fl.Perceptron(2, 1, inputs=3, noises=4, depth=0, key=KEY))
+    error, slope = network(jnp.ones(2), jnp.ones(1), 0.5, jnp.zeros(3))
+    assert error.shape == (1,)
+    assert slope.shape == (1, 4)
+    assert (network(jnp.ones(2), jnp.ones(1), 0.5, jnp.ones(3))[1] != slope).all()
