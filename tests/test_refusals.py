@@ -178,6 +178,7 @@ WRONG = {
         ),
         "transition: SequentialQuasiMonteCarlo needs noise made of normals, got marks that are drawn by a key",
     ),
+    "no key for histories": (lambda: fl.RaoBlackwellised(fl.Kalman(), 9).init(switching_model()), "key:"),
     "nothing to draw": (
         lambda: fl.RaoBlackwellised(fl.Kalman(), 9).init(linear_model()),
         "transition: RaoBlackwellised needs Switched or jumps to draw, got LinearSDE without",

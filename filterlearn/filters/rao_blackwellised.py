@@ -62,12 +62,13 @@ class RaoBlackwellised(AbstractAlgorithm):
             raise TypeError(f"resampler: one that copies is needed, such as Systematic(), got {type(inside).__name__}")
 
     def init(self, problem, *, key=None):
-        """The filter's start, in every history."""
+        """The filter's start, in every history. A key is asked for, as by all that draw, though the first gap is to use it."""
         branching = _branching(problem.resolve())
         members, weights = branching.start(self.filter)
         if not isinstance(members, AbstractGaussianBelief):
             name = type(members).__name__
             raise TypeError(f"filter: one with Gaussian beliefs is needed, and a start of its own, got {name}")
+        needed(key)
         members = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (len(leaf), self.size, *leaf.shape[1:])), members)
         return self._laid(branching, members, weights[:, None] - jnp.log(jnp.asarray(self.size, weights.dtype)))
 

@@ -167,7 +167,7 @@ def test_streams_keep_the_histories():
     """A missing datum, and no time, change nothing; single precision, in a scan, stays single and near double, in steps."""
     model, data = light(), fl.Dataset(np.arange(1.0, 9.0), series(8)[0].values)
     algorithm = fl.RaoBlackwellised(fl.Kalman(), 30)
-    belief, total = algorithm.init(model), 0.0
+    belief, total = algorithm.init(model, key=KEY), 0.0
     step = eqx.filter_jit(lambda belief, datum, key: fl.step(algorithm, model, belief, datum, key=key))
     for k in range(8):
         belief, info = step(belief, data.datum(k), jax.random.fold_in(KEY, k + 1))
