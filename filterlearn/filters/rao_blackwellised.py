@@ -62,7 +62,7 @@ class RaoBlackwellised(AbstractAlgorithm):
             raise TypeError(f"resampler: one that copies is needed, such as Systematic(), got {type(inside).__name__}")
 
     def init(self, problem, *, key=None):
-        """The filter's start, in every history. A key is asked for, as by all that draw, though the first gap is to use it."""
+        """The filter's start, in every history. A key is asked for, as by all that draw; the first gap is to use it."""
         branching = _branching(problem.resolve())
         members, weights = branching.start(self.filter)
         if not isinstance(members, AbstractGaussianBelief):
