@@ -122,6 +122,10 @@ class Particles(AbstractWeighted):
             raise ValueError("lineage: not kept; filter with Genealogy(ParticleFilter(size, Multinomial()))")
         return self.lineage.variance(self.weights)
 
+    def carrying(self, lineage) -> "Particles":
+        """The same points with another lineage, or None."""
+        return Particles(self.points, self.log_weights, self.time, lineage)
+
     def resampled(self, resampler, log_weights: Float[Array, "N"], *, key):
         """The points, and their lineage if it is kept, chosen by a resampler for these log-weights."""
         if self.lineage is None:

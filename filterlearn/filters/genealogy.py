@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from filterlearn.beliefs.particles import Lineage, Particles
+from filterlearn.beliefs.particles import Lineage
 from filterlearn.protocol import AbstractAlgorithm
 from filterlearn.resamplers.adaptive import Adaptive
 from filterlearn.resamplers.multinomial import Multinomial
@@ -33,7 +33,7 @@ class Genealogy(AbstractAlgorithm):
         """The filter's points, each the first of its line."""
         belief: Any = self.filter.init(problem, key=key)
         index = jnp.arange(belief.log_weights.shape[0])
-        return _with(belief, Lineage(index, index, jnp.zeros_like(index)))
+        return belief.carrying(Lineage(index, index, jnp.zeros_like(index)))
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
         """That of the filter."""
@@ -41,16 +41,12 @@ class Genealogy(AbstractAlgorithm):
 
     def update(self, problem, belief, datum, *, key=None):
         """That of the filter, its resampling noted."""
-        return _noted(*self.filter.update(problem, _with(belief, belief.lineage.begun()), datum, key=key))
+        return _noted(*self.filter.update(problem, belief.carrying(belief.lineage.begun()), datum, key=key))
 
     def step(self, problem, belief, datum, *, keys):
         """That of the filter, its resampling noted."""
-        return _noted(*self.filter.step(problem, _with(belief, belief.lineage.begun()), datum, keys=keys))
-
-
-def _with(belief, lineage):
-    return Particles(belief.points, belief.log_weights, belief.time, lineage)
+        return _noted(*self.filter.step(problem, belief.carrying(belief.lineage.begun()), datum, keys=keys))
 
 
 def _noted(belief, info):
-    return _with(belief, belief.lineage.noted()), info
+    return belief.carrying(belief.lineage.noted()), info

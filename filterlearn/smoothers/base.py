@@ -55,6 +55,11 @@ def smooth(smoother, problem, trajectory, *, key=None) -> Smoothed:
     return Smoothed(_smooth(smoother, problem, trajectory.beliefs, trajectory.data, key), trajectory.data)
 
 
+def neighbours(beliefs, *others):
+    """The beliefs but the last, and beside each the next row of the others."""
+    return jax.tree.map(lambda leaf: leaf[:-1], beliefs), *jax.tree.map(lambda leaf: leaf[1:], others)
+
+
 class _StepDensity(eqx.Module):
     """log f(x' | x_i) of one Gaussian step from each of N points; a direction without noise must be met, up to rounding."""
 
@@ -125,11 +130,10 @@ class AbstractBackwardSampler(AbstractSmoother):
             new = self.chosen(belief.log_weights, density, after, ancestors, own)
             return (new, belief.points[new]), belief.points[new]
 
-        later = jax.tree.map(lambda leaf: leaf[1:], (beliefs.time, beliefs.lineage, rows, keys))
-        before = jax.tree.map(lambda leaf: leaf[:-1], beliefs)
+        pairs = neighbours(beliefs, beliefs.time, beliefs.lineage, rows, keys)
         index = drawn_by_weight(beliefs.log_weights[-1], self.draws, keys[0]).astype(jnp.int32)
         last = beliefs.points[-1][index]
-        earlier = jax.lax.scan(one, (index, last), (before, *later), reverse=True)[1]
+        earlier = jax.lax.scan(one, (index, last), pairs, reverse=True)[1]
         points = jnp.concatenate([earlier, last[None]])
         even = jnp.full(points.shape[:2], -jnp.log(self.draws), points.dtype)
         return jax.vmap(Particles)(points, even, beliefs.time)
@@ -190,8 +194,7 @@ class AbstractRauchTungStriebel(AbstractSmoother):
             name = type(stacked(beliefs)).__name__
             raise TypeError(f"trajectory: Gaussian beliefs are needed, got {name}; filter with a Gaussian filter and start")
         rows, read = by_row(data.inputs)
-        later = jax.tree.map(lambda leaf: leaf[1:], (beliefs.time, rows))
-        before = jax.tree.map(lambda leaf: leaf[:-1], beliefs)
+        before, *later = neighbours(beliefs, beliefs.time, rows)
         last = jax.tree.map(lambda leaf: leaf[-1], beliefs)
         steps = jax.vmap(lambda belief, time, row: self._step(problem, belief, time, read(row)))(before, *later)
         moments = self.sweep((stacked(last).mean, stacked(last).covariance), steps)

@@ -8,7 +8,7 @@ from jax.core import Tracer
 from filterlearn.beliefs.ensemble import Ensemble
 from filterlearn.inputs import by_row
 from filterlearn.protocol import AbstractAlgorithm, needed, step, step_keys, stream_keys
-from filterlearn.smoothers.base import AbstractSmoother, followed, restacked, stacked
+from filterlearn.smoothers.base import AbstractSmoother, followed, neighbours, restacked, stacked
 
 
 class EnsembleRauchTungStriebel(AbstractSmoother):
@@ -57,10 +57,8 @@ class EnsembleRauchTungStriebel(AbstractSmoother):
             new = members + followed(after - ahead, ahead, members)
             return new, new
 
-        later = jax.tree.map(lambda leaf: leaf[1:], (beliefs.time, rows, keys[1:]))
-        before = jax.tree.map(lambda leaf: leaf[:-1], beliefs)
         last = self._ensembles(beliefs).members[-1]
-        earlier = jax.lax.scan(one, last, (before, *later), reverse=True)[1]
+        earlier = jax.lax.scan(one, last, neighbours(beliefs, beliefs.time, rows, keys[1:]), reverse=True)[1]
         whole = jnp.concatenate([earlier, last[None]])
         return restacked(beliefs, eqx.tree_at(lambda b: b.members, stacked(beliefs), whole))
 

@@ -164,8 +164,7 @@ def _copies(resampler, belief, past) -> bool:
 
 
 def _beside(now, past):
-    inside = stacked(now)
-    return restacked(now, Particles(inside.points, inside.log_weights, inside.time, past))
+    return restacked(now, stacked(now).carrying(past))
 
 
 def _parted(after, info):
