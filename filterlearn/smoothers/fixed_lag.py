@@ -203,7 +203,8 @@ class FixedLag(AbstractAlgorithm):
     filter otherwise. A datum costs `lag` n x n products.
 
     Ensembles, each member by the least squares slope of what it was on what it is, the ensemble Kalman smoother (Evensen &
-    van Leeuwen 2000, doi:10.1175/1520-0493(2000)128<1852:AEKSFN>2.0.CO;2): consistent for linear-Gaussian models as N grows.
+    van Leeuwen 2000, doi:10.1175/1520-0493(2000)128<1852:AEKSFN>2.0.CO;2): consistent for linear-Gaussian models as N
+    grows. Each gap is simulated once more.
 
     Particles, by the points on their own paths (Kitagawa 1996, doi:10.2307/1390750): consistent as N grows, for any model.
     Resampling leaves few paths far back, so that the error grows with the lag, like that of as many points as there are
