@@ -137,13 +137,15 @@ def test_a_fixed_lag_of_samples_tends_to_the_smoother_of_the_data_so_far(name):
 
 
 def test_parameters_lag_too():
-    """A6: theta of a moving regression, ten data back, equals the Rauch-Tung-Striebel smoother to 1e-9; streamed."""
+    """A6: theta of a moving regression, ten data back, equals the Rauch-Tung-Striebel smoother to 1e-9; streamed, reported and forecast."""
     data, _ = regression(3, 60)
     inside = fl.Joint(fl.ExtendedKalman())
     whole = fl.smooth(fl.RauchTungStriebel(inside), regression_family(), fl.run(inside, regression_family(), data))
     session = fl.Session(fl.FixedLag(inside, 10), regression_family(), key=KEY)
     for k in range(60):
-        session.observe(float(data.times[k]), np.asarray(data.values[k]), np.asarray(data.inputs[k]))
+        report = session.observe(float(data.times[k]), np.asarray(data.values[k]), np.asarray(data.inputs[k]))
+    assert report.parameters["theta"]["mean"].shape == (3,)
+    assert session.forecast([60.0], inputs=np.ones((1, 3)), draws=10).observations.shape == (10, 1, 1)
     exact = jax.tree.map(lambda leaf: leaf[49], whole.beliefs).parameters
     found = session.belief.lagged.parameters
     np.testing.assert_allclose(found.mean, exact.mean, atol=1e-9)
