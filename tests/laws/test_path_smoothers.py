@@ -137,7 +137,7 @@ def test_a_fixed_lag_of_samples_tends_to_the_smoother_of_the_data_so_far(name):
 
 
 def test_parameters_lag_too():
-    """A6: theta of a moving regression, ten data back, equals the Rauch-Tung-Striebel smoother to 1e-9; streamed, reported and forecast."""
+    """A6: theta of a moving regression, ten data back, equals the Rauch-Tung-Striebel smoother to 1e-9; streamed."""
     data, _ = regression(3, 60)
     inside = fl.Joint(fl.ExtendedKalman())
     whole = fl.smooth(fl.RauchTungStriebel(inside), regression_family(), fl.run(inside, regression_family(), data))
