@@ -116,7 +116,7 @@ class RecursiveMaximumLikelihood(AbstractLearner):
             def told(value):
                 return self.filter.update(problem(theta), state, Datum(datum.time, value, datum.inputs), key=key)
 
-            precision = -jax.hessian(lambda value: told(value)[1].log_evidence)(datum.value)
+            precision = -jax.jacfwd(jax.jacfwd(lambda value: told(value)[1].log_evidence))(datum.value)
             return (*told(datum.value), precision)
 
         theta, known = belief.parameters.mean, belief.parameters
