@@ -9,7 +9,7 @@ from examples import moving_forcing as b9
 @pytest.mark.science
 @pytest.mark.parametrize("name", b9.TABLE)
 def test_the_forcing(name):
-    """At most the target and two standard errors of a mean over three seeds; a tenth of the prior's error when it is still."""
+    """At most the target and two standard errors of a mean over three seeds; still, a tenth of the prior's error."""
     errors = np.array([b9.score(name, seed) for seed in b9.SEEDS[:3]])
     most = b9.TABLE[name][-1]
     print(f"{name}: {errors}, at most {most}")
