@@ -1,6 +1,5 @@
 """Evenly spread points: their curve, their uniformity, and the particle filter made of them."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from filterlearn.numerics.quasi import quasi_uniforms
 from tests.cases import QUASI_FILTERS, linear_data, linear_model
 from tests.oracles.dense import dense_filter
 from tests.oracles.grid import stochastic_volatility
+from tests.oracles.streaming import streamed
 from tests.oracles.test_stochastic_volatility import MU, RHO, SIGMA, simulated
 
 KEY = jax.random.key(0)
@@ -68,7 +68,7 @@ def gaps(algorithm, model, data, exact, keys):
     return np.asarray(jax.lax.map(one, jax.random.split(KEY, keys), batch_size=50)) - exact
 
 
-def compared(name, model, data, exact, size, least):
+def check_against_random_points(name, model, data, exact, size, least):
     """Unbiased over randomisations, and the variance of the log at most `least` that of as many random points."""
     ours = gaps(fl.SequentialQuasiMonteCarlo(size), model, data, exact, 120)
     plain = gaps(fl.ParticleFilter(size), model, data, exact, 60).var()
@@ -85,13 +85,13 @@ def test_stochastic_volatility():
     seen = fl.DistributionObservation(lambda t, x, u: dist.Normal(0.0, jnp.exp(x / 2)))
     model = fl.StateSpaceModel(fl.Gaussian([MU], SIGMA**2 / (1 - RHO**2)), step, seen)
     exact = stochastic_volatility(y, MU, RHO, SIGMA)[0].sum()
-    compared("stochastic volatility", model, fl.Dataset(np.arange(150.0), y), exact, 128, 0.1)
+    check_against_random_points("stochastic volatility", model, fl.Dataset(np.arange(150.0), y), exact, 128, 0.1)
 
 
 def test_a_plane():
     """Two states, two sensors, missing data: sorted along the curve."""
     model, data = plane(), plane_data(20)
-    compared("two linear states", model, data, dense_filter(model, data)[2].sum(), 256, 0.5)
+    check_against_random_points("two linear states", model, data, dense_filter(model, data)[2].sum(), 256, 0.5)
 
 
 def test_the_score_is_unbiased():
@@ -125,14 +125,7 @@ def test_noise_of_several_parts_is_mapped():
 def test_streams_keep_the_points():
     """A missing datum, and no time, change nothing; single precision, in a scan, stays single and near double, in steps."""
     algorithm, model, data = QUASI_FILTERS["quasi_monte_carlo"](), plane(), plane_data(8)
-    belief, total = algorithm.init(model, key=jax.random.fold_in(KEY, 0)), 0.0
-    step = eqx.filter_jit(lambda belief, datum, key: fl.step(algorithm, model, belief, datum, key=key))
-    for k in range(8):
-        belief, info = step(belief, data.datum(k), jax.random.fold_in(KEY, k + 1))
-        total += float(info.log_evidence)
-    after, info = step(belief, fl.Datum(data.times[-1], jnp.full(2, jnp.nan)), KEY)
-    assert info.log_evidence == 0
-    assert all((a == b).all() for a, b in zip(jax.tree.leaves(belief), jax.tree.leaves(after), strict=True))
+    total = streamed(algorithm, model, data, KEY)
     narrow = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)  # noqa: E731
     small = fl.run(algorithm, narrow(model), narrow(data), key=KEY)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(small.last))

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 import filterlearn as fl
+from tests.oracles.streaming import streamed
 from tests.oracles.test_gaussian_sum import DRIFT, RATE, D, M, S, jumped, jumps, price, series
 from tests.oracles.test_switching import regimes
 
@@ -28,7 +29,7 @@ def runs(algorithm, model, data, keys):
     return [np.asarray(part) for part in jax.lax.map(one, jax.random.split(KEY, keys), batch_size=100)]
 
 
-def unbiased(estimates, total, mean):
+def check_unbiased(estimates, total, mean):
     """exp(estimate - exact) has mean 1, and times the error of the mean it has mean 0: five standard errors, below .02."""
     ratio = np.exp(estimates[0] - total)[:, None]
     for sample in (ratio - 1, ratio * (estimates[1] - mean)):
@@ -51,7 +52,7 @@ def test_regimes_against_all_their_paths():
     histories less than half: as 1 / N it is a quarter."""
     model, data = light(), fl.Dataset(np.arange(1.0, 9.0), [0.5, -1.5, 0.2, np.nan, 2.0, 1.0, 0.9, -2.0])
     total, mean, _ = regimes(model, data)
-    ours = unbiased(runs(fl.RaoBlackwellised(fl.Kalman(), 20), model, data, 400), total, mean)
+    ours = check_unbiased(runs(fl.RaoBlackwellised(fl.Kalman(), 20), model, data, 400), total, mean)
     points = np.var(runs(fl.ParticleFilter(20), model, data, 400)[0])
     many = np.var(runs(fl.RaoBlackwellised(fl.Kalman(), 80), model, data, 200)[0])
     print(f"\nvariance of the log evidence: {ours:.4f}, with 80 histories {many:.4f}, with 20 points {points:.4f}")
@@ -112,7 +113,7 @@ def test_jumps_against_all_their_numbers_and_times(name):
     seen = fl.LinearGaussianObservation([[1.0]], [[NOISE]])
     model = fl.StateSpaceModel(fl.Gaussian([0.0], 0.0, time=0.0), transition(), seen)
     data, exact = fl.Dataset([0.7, 1.6], [-0.25, 0.1]), by_history([0.7, 0.9], [-0.25, 0.1], chances)
-    unbiased(runs(fl.RaoBlackwellised(inside(), 20), model, data, 400), *exact)
+    check_unbiased(runs(fl.RaoBlackwellised(inside(), 20), model, data, 400), *exact)
 
 
 def test_merton_increments_are_poisson_sums():
@@ -167,14 +168,7 @@ def test_streams_keep_the_histories():
     """A missing datum, and no time, change nothing; single precision, in a scan, stays single and near double, in steps."""
     model, data = light(), fl.Dataset(np.arange(1.0, 9.0), series(8)[0].values)
     algorithm = fl.RaoBlackwellised(fl.Kalman(), 30)
-    belief, total = algorithm.init(model, key=KEY), 0.0
-    step = eqx.filter_jit(lambda belief, datum, key: fl.step(algorithm, model, belief, datum, key=key))
-    for k in range(8):
-        belief, info = step(belief, data.datum(k), jax.random.fold_in(KEY, k + 1))
-        total += float(info.log_evidence)
-    after, info = step(belief, fl.Datum(data.times[-1], jnp.full(1, jnp.nan)), KEY)
-    assert info.log_evidence == 0
-    assert all((a == b).all() for a, b in zip(jax.tree.leaves(belief), jax.tree.leaves(after), strict=True))
+    total = streamed(algorithm, model, data, KEY)
     small = fl.run(algorithm, narrow(model), narrow(data), key=KEY)
     floats = [leaf for leaf in jax.tree.leaves(small.last) if eqx.is_inexact_array(leaf)]
     assert all(leaf.dtype == jnp.float32 for leaf in floats)
