@@ -9,7 +9,7 @@ _HOME = {
     "beliefs.ensemble": "Ensemble",
     "beliefs.particles": "Lineage Particles",
     "beliefs.mixture": "Mixture",
-    "beliefs.joint": "BankBelief JointBelief NestedBelief TangentBelief",
+    "beliefs.joint": "BankBelief JointBelief NestedBelief RecollectingBelief TangentBelief",
     "models.base": "StateSpaceModel Initial Diffuse AbstractTransition AbstractGaussianTransition AbstractLinearTransition "
     "AbstractJumping AbstractFinite AbstractObservation AbstractGaussianObservation",
     "models.jumps": "CompoundPoisson",
@@ -96,6 +96,7 @@ _HOME = {
     "learners.bank": "Bank",
     "learners.joint": "Joint",
     "learners.nested": "Nested Jitter LiuWest",
+    "learners.online_em": "OnlineEM",
     "learners.recursive_ml": "RecursiveMaximumLikelihood natural_gradient",
     "diagnostics.gradient": "check_gradient GradientReport",
     "diagnostics.log": "Report",

@@ -191,6 +191,7 @@ BELIEFS = {
         jnp.log(jnp.array([0.2, 0.3, 0.5])),
         NORMAL.time,
     ),
+    "recollecting": lambda: fl.RecollectingBelief(NORMAL, NORMAL, ()),
     "nested": lambda: fl.NestedBelief(
         fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
         jax.vmap(lambda m: eqx.tree_at(lambda b: b.mean, NORMAL, m))(jnp.asarray(POINTS)),
@@ -443,6 +444,27 @@ LEARNERS = {
     "nested_extended": (lambda: fl.Nested(fl.ExtendedKalman(), 100, move=None), 1.15),
     "nested_ensemble": (lambda: fl.Nested(fl.EnsembleKalman(30), 100, move=None), 1.15),
     "nested_particle": (lambda: fl.Nested(fl.ParticleFilter(30), 100, move=None), 1.15),
+}
+
+
+def slope_family():
+    """A level x' = theta_0 x + theta_1 + e, seen by the two sensors of `hidden_family`; theta is still."""
+
+    def build(p):
+        level = fl.LinearDiscrete(p["theta"][None, :1], [[0.3]], p["theta"][1:])
+        seen = fl.LinearGaussianObservation(np.ones((2, 1)), HIDDEN_NOISE)
+        return fl.StateSpaceModel(fl.Gaussian([0.2], 0.4, time=0.0), level, seen)
+
+    return fl.ModelFamily(build, {"theta": fl.Parameter(dist.Normal(jnp.array([0.5, 0.0]), 1.0))})
+
+
+def equal_gain(count):
+    """Every datum counts alike."""
+    return 1.0 / (count + 1.0)
+
+
+NARROW_LEARNERS = {  # of some families only, each with one
+    "online_em": (lambda: fl.OnlineEM(fl.Kalman(), equal_gain), slope_family),
 }
 
 MOVES = {  # with the covariance that an equally weighted, resampled cloud has after the move, given its own and the prior's

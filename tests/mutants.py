@@ -32,6 +32,13 @@ MUTANTS = {
         "tests/laws/test_analyses.py",
         "perturbations_leave",
     ),
+    "the spread of the backward kernel left out": Mutant(
+        "numerics/quadratic.py",
+        "matrix.T @ forms @ matrix + constant(averaged(forms, covariance), matrix.shape[1])",
+        "matrix.T @ forms @ matrix",
+        "tests/oracles/test_online_em.py",
+        "dense_smoother",
+    ),
     "Stratonovich for Ito": Mutant(
         "models/transitions/euler_maruyama.py",
         "safe_sqrt(h) * self.sde.diffuse(t, x, u, z)",

@@ -111,6 +111,16 @@ WRONG = {
     "steps of a solver": (lambda: fl.Diffrax(linear_sde(), diffrax.Heun(), steps=0), "steps:"),
     "size": (lambda: fl.ParticleFilter(1), "size:"),
     "prior": (lambda: fl.Parameter(1.0), "prior:"),
+    "online EM of a filter": (lambda: fl.OnlineEM(fl.ExtendedKalman(), 0.1), "filter: Kalman is needed, got ExtendedKalman"),
+    "online EM without a gain": (lambda: fl.OnlineEM(fl.Kalman(), 0), "gain: a number above 0"),
+    "online EM of what moves": (
+        lambda: fl.OnlineEM(fl.Kalman(), 0.1).init(regression_family()),
+        "dynamics: OnlineEM holds parameters still, ['theta'] move; give a constant gain",
+    ),
+    "online EM of a gap": (
+        lambda: fl.OnlineEM(fl.Kalman(), 0.1).init(stepping_family()),
+        "transition: OnlineEM needs LinearDiscrete of arrays, got EulerMaruyama",
+    ),
     "family as model": (lambda: fl.Kalman().init(regression_family()), "problem:"),
     "model as family": (lambda: fl.Joint(fl.ExtendedKalman()).init(linear_model()), "problem:"),
     "kalman inside joint": (lambda: fl.Joint(fl.Kalman()), "filter:"),

@@ -102,15 +102,11 @@ class NestedBelief(AbstractJointBelief):
         return states, self.parameters.points[index]
 
 
-class TangentBelief(AbstractJointBelief):
-    """A point estimate of the parameters with its covariance, the belief about the state at that point, and the derivative of
-    that belief: the leaves of `tangent` are those of `state` with a row for each entry of theta before them. State and
+class AbstractEstimate(AbstractJointBelief):
+    """A point estimate of the parameters with its covariance, and the belief about the state at that point. State and
     parameters are drawn independently."""
 
-    parameters: Gaussian
-    state: AbstractBelief
-    tangent: Any
-    optimiser: Any
+    parameters: eqx.AbstractVar[Gaussian]
 
     @property
     def time(self) -> Any:
@@ -121,6 +117,24 @@ class TangentBelief(AbstractJointBelief):
         """Independent draws."""
         first, second = jax.random.split(key)
         return self.state.sample(n, key=first), self.parameters.sample(n, key=second)
+
+
+class TangentBelief(AbstractEstimate):
+    """An estimate, and the derivative of the belief about the state: the leaves of `tangent` are those of `state` with a row
+    for each entry of theta before them."""
+
+    parameters: Gaussian
+    state: AbstractBelief
+    tangent: Any
+    optimiser: Any
+
+
+class RecollectingBelief(AbstractEstimate):
+    """An estimate, and what its learner keeps of the past: functions of the present state, of a fixed size."""
+
+    parameters: Gaussian
+    state: AbstractBelief
+    past: Any
 
 
 class BankBelief(AbstractJointBelief, AbstractWeighted):

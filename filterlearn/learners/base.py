@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from filterlearn.numerics.forgetting import forgetting_map
+from filterlearn.numerics.small import cholesky, lower_solve, semidefinite_factor, symmetric, upper_solve
 from filterlearn.protocol import AbstractAlgorithm, origin_of
 
 _STREAM = 2**31 - 2
@@ -29,3 +30,13 @@ def forgotten(family, belief, time, *, key=None):
     own = None if key is None else jax.random.fold_in(key, _STREAM)  # `key` itself drives the filter's prediction
     law = forgetting_map(mean, belief.covariance, *places, *prior, kept, belief.fresh(1 - kept))
     return belief.mapped(*law, key=own)
+
+
+def informed(covariance, factor):
+    """The inverse of covariance^-1 + B B', positive semidefinite whatever the rounding."""
+    p = covariance.shape[0]
+    factor = factor if factor.shape[1] < p else semidefinite_factor(factor @ factor.T)
+    seen = cholesky(jnp.eye(factor.shape[1], dtype=factor.dtype) + factor.T @ covariance @ factor)
+    gain = upper_solve(seen, lower_solve(seen, factor.T @ covariance)).T
+    left = jnp.eye(p, dtype=gain.dtype) - gain @ factor.T
+    return symmetric(left @ covariance @ left.T + gain @ gain.T)

@@ -14,10 +14,10 @@ from filterlearn.data import Datum
 from filterlearn.filters.particle import ParticleFilter
 from filterlearn.filters.quasi_monte_carlo import SequentialQuasiMonteCarlo
 from filterlearn.filters.rao_blackwellised import RaoBlackwellised
-from filterlearn.learners.base import AbstractLearner, forgotten
+from filterlearn.learners.base import AbstractLearner, forgotten, informed
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.masking import choose, observed
-from filterlearn.numerics.small import as_matrix, cholesky, lower_solve, semidefinite_factor, symmetric, upper_solve
+from filterlearn.numerics.small import as_matrix, cholesky, lower_solve, symmetric
 from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, origin_of, strong
 
 
@@ -141,13 +141,3 @@ def fisher_factor(slopes, precision, bends):
 
     spreads = jax.vmap(whitened)(bends).reshape(bends.shape[0], -1)
     return jnp.concatenate([jnp.where(told, slopes, 0.0) @ factor, spreads / math.sqrt(2.0)], axis=1)
-
-
-def informed(covariance, factor):
-    """The inverse of covariance^-1 + B B', positive semidefinite whatever the rounding."""
-    p = covariance.shape[0]
-    factor = factor if factor.shape[1] < p else semidefinite_factor(factor @ factor.T)
-    seen = cholesky(jnp.eye(factor.shape[1], dtype=factor.dtype) + factor.T @ covariance @ factor)
-    gain = upper_solve(seen, lower_solve(seen, factor.T @ covariance)).T
-    left = jnp.eye(p, dtype=gain.dtype) - gain @ factor.T
-    return symmetric(left @ covariance @ left.T + gain @ gain.T)

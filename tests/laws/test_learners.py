@@ -10,11 +10,13 @@ import numpyro.distributions as dist
 import pytest
 
 import filterlearn as fl
-from tests.cases import HIDDEN_NOISE, LEARNERS, hidden_family, hidden_model, regression_family, walking
+from tests.cases import HIDDEN_NOISE, LEARNERS, NARROW_LEARNERS, hidden_family, hidden_model, regression_family, walking
 from tests.oracles.dense import dense_filter
 
 KEY = jax.random.key(0)
 FAMILIES = {"regression": functools.cache(regression_family), "hidden": functools.cache(hidden_family)}
+FAMILY_OF = dict.fromkeys(LEARNERS, hidden_family) | {name: family for name, (_, family) in NARROW_LEARNERS.items()}
+MAKE = {name: make for name, (make, _) in (LEARNERS | NARROW_LEARNERS).items()}
 EXACT = ("joint_extended", "joint_sigma_point")  # where (x, theta) is linear
 SMOOTH = (*EXACT, "joint_ensemble", "recursive_kalman")  # at a fixed key
 ONE_BY_ONE = tuple(name for name in LEARNERS if "ensemble" not in name)  # draw as much for one sensor as for two
@@ -56,9 +58,15 @@ def moments(belief, info):
     return (*both, info.log_evidence)
 
 
+@functools.cache
+def family_of(name):
+    """The family that a law tries a learner on."""
+    return FAMILY_OF[name]()
+
+
 def run(name, data, key=KEY):
     """One trace for all the laws that look at twelve data."""
-    return fl.run(LEARNERS[name][0](), FAMILIES["hidden"](), data, key=key, save=moments)
+    return fl.run(MAKE[name](), family_of(name), data, key=key, save=moments)
 
 
 def filtered(name, data, key=KEY):
@@ -96,10 +104,10 @@ def test_tracks_moving_parameters(name, problem):
     assert 1 / bound < own_variance / exact_variance < bound
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", MAKE)
 def test_streams_saves_and_resumes(name, tmp_path):
     """The stream equals the scan up to rounding (samples keep their ancestors on this key); resumed, itself to the bit."""
-    make, family, data = LEARNERS[name][0], FAMILIES["hidden"](), hidden_data(9, 12)
+    make, family, data = MAKE[name], family_of(name), hidden_data(9, 12)
     scan = filtered(name, data)
     straight, halved = (fl.Session(make(), family, key=KEY) for _ in range(2))
     for k in range(12):
@@ -120,12 +128,12 @@ def test_streams_saves_and_resumes(name, tmp_path):
 
 def predicted(name):
     """A learner, its belief after twelve data and a prediction, and that time."""
-    learner, family, data = LEARNERS[name][0](), FAMILIES["hidden"](), hidden_data(9, 12)
+    learner, family, data = MAKE[name](), family_of(name), hidden_data(9, 12)
     after, time = run(name, data).last, data.times[-1] + 0.4
     return learner, family, eqx.filter_jit(learner.predict)(family, after, time, jnp.ones(2), key=KEY), time
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", MAKE)
 def test_nothing_seen_changes_nothing(name):
     """To the bit: no weighing, no resampling, no move, no inflation."""
     learner, family, before, time = predicted(name)
@@ -136,7 +144,7 @@ def test_nothing_seen_changes_nothing(name):
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", MAKE)
 def test_no_time_changes_nothing(name):
     learner, family, before, time = predicted(name)
     again = eqx.filter_jit(learner.predict)(family, before, time, jnp.ones(2), key=jax.random.key(1))
@@ -146,7 +154,7 @@ def test_no_time_changes_nothing(name):
 
 @pytest.mark.parametrize("name", ONE_BY_ONE)
 def test_a_missing_sensor_is_as_if_it_were_not_there(name):
-    make, data = LEARNERS[name][0], hidden_data(9, 12)
+    make, data = MAKE[name], hidden_data(9, 12)
     missing = fl.Dataset(data.times, data.values.at[:, 1].set(jnp.nan), data.inputs)
     absent = fl.Dataset(data.times, data.values[:, :1], data.inputs)
     without = fl.run(make(), hidden_family(sensors=(0,)), absent, key=KEY, save=moments).saved
@@ -154,7 +162,7 @@ def test_a_missing_sensor_is_as_if_it_were_not_there(name):
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", MAKE)
 def test_the_future_changes_nothing_before_it(name):
     """To the bit."""
     data = hidden_data(9, 12)
@@ -163,7 +171,7 @@ def test_the_future_changes_nothing_before_it(name):
         assert (one[:8] == two[:8]).all()
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", MAKE)
 def test_vmap_over_keys_equals_the_loop(name):
     data, keys = hidden_data(9, 12), jax.random.split(KEY, 3)
     loop = [filtered(name, data, key) for key in keys]
@@ -172,14 +180,15 @@ def test_vmap_over_keys_equals_the_loop(name):
         np.testing.assert_allclose(part, jnp.stack(each), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", MAKE)
 def test_traces_once(name):
     """Other keys, other scales of motion, and whatever kind of number a stream brings."""
-    family, data, traces = hidden_family(), hidden_data(9, 12), []
+    family, data, traces = FAMILY_OF[name](), hidden_data(9, 12), []
     counted = family.altered(lambda model: (traces.append(name), model)[1])
-    learner, counts = LEARNERS[name][0](), []
+    learner, counts = MAKE[name](), []
     for k in range(3):
-        moved = walking(counted, jnp.asarray(0.2 + 0.1 * k))
+        moved = eqx.tree_at(lambda f: f.sd, counted, counted.sd * (1 + 0.1 * k))
+        moved = walking(moved, jnp.asarray(0.2 + 0.1 * k)) if name in LEARNERS else moved
         assert jnp.isfinite(fl.log_evidence(learner, moved, data, key=jax.random.key(k)))
         counts.append(len(traces))
     session = fl.Session(learner, counted, key=KEY)
@@ -195,11 +204,11 @@ def narrow(tree):
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32) if eqx.is_inexact_array(x) else x, tree)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", MAKE)
 def test_single_precision_stays_single(name):
     """The deterministic learner to rounding; the others draw other numbers, and keep their law as their filter does."""
-    family, data = narrow(FAMILIES["hidden"]()).altered(narrow), narrow(hidden_data(9, 12))
-    out = fl.run(LEARNERS[name][0](), family, data, key=KEY, save=moments).saved
+    family, data = narrow(family_of(name)).altered(narrow), narrow(hidden_data(9, 12))
+    out = fl.run(MAKE[name](), family, data, key=KEY, save=moments).saved
     assert all(part.dtype == jnp.float32 for part in out)
     if name in EXACT:  # a dozen steps of some ten roundings each, on numbers below 10
         for one, two in zip(out, filtered(name, hidden_data(9, 12)), strict=True):
@@ -208,10 +217,10 @@ def test_single_precision_stays_single(name):
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_gradient_matches_finite_differences(name):
-    data, learner = hidden_data(9, 12), LEARNERS[name][0]()
+    data, learner = hidden_data(9, 12), MAKE[name]()
 
     def evidence(scale):
-        return fl.log_evidence(learner, walking(FAMILIES["hidden"](), scale), data, key=KEY)
+        return fl.log_evidence(learner, walking(family_of(name), scale), data, key=KEY)
 
     slope = jax.grad(evidence)(0.3)
     difference = (evidence(0.3 + 1e-5) - evidence(0.3 - 1e-5)) / 2e-5
@@ -271,7 +280,7 @@ def test_a_broken_parameter_weighs_nothing_and_poisons_nothing(name):
     """Where the model is not a number is as good as where the data are impossible."""
     data = fl.Dataset(np.arange(1.0, 13.0), np.random.default_rng(2).normal(size=12))
     broken, impossible = (
-        fl.run(LEARNERS[name][0](), bounded_family(*each), data, key=KEY) for each in ((jnp.nan, jnp.nan), (0.5, 1e3))
+        fl.run(MAKE[name](), bounded_family(*each), data, key=KEY) for each in ((jnp.nan, jnp.nan), (0.5, 1e3))
     )
     assert (broken.beliefs.parameters.points[0] > 0.5).any()  # some were drawn there, and are kept until a resampling
     for one, two in zip(moments(broken.last, broken.info), moments(impossible.last, impossible.info), strict=True):
@@ -281,13 +290,13 @@ def test_a_broken_parameter_weighs_nothing_and_poisons_nothing(name):
     assert (broken.last.parameters.points[broken.last.parameters.weights > 0] <= 0.5).all()
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", MAKE)
 def test_a_model_that_is_not_finite_is_flagged(name):
     """And a stream keeps its last good belief, if it was not lost."""
-    broken = FAMILIES["hidden"]().altered(
+    broken = family_of(name).altered(
         lambda model: eqx.tree_at(lambda m: m.observation.covariance, model, jnp.full((2, 2), jnp.nan))
     )
-    session = fl.Session(LEARNERS[name][0](), broken, key=KEY)
+    session = fl.Session(MAKE[name](), broken, key=KEY)
     report = session.observe(1.0, [0.1, 0.2], [1.0, 1.0])
     assert set(report.flags) & {"not finite", "covariance lost", "weights collapsed"}
     assert all(np.isfinite(part).all() for part in (report.mean, report.covariance))
@@ -315,6 +324,6 @@ def test_angles_wrap_inside_a_learner(name):
     family = fl.ModelFamily(build, {"drift": fl.Parameter(dist.Normal(0.1, 0.3))})
     turns = 2 * np.pi * np.array([0.0, -1.0, 1.0])
     near, far = (fl.Dataset([1.0, 2.0, 3.0], np.array([3.1, 3.3, 3.2]) + added) for added in (0.0, turns))
-    one, two = (fl.run(LEARNERS[name][0](), family, data, key=KEY, save=moments).saved for data in (near, far))
+    one, two = (fl.run(MAKE[name](), family, data, key=KEY, save=moments).saved for data in (near, far))
     for ours, theirs in zip(one, two, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-9)
