@@ -19,13 +19,14 @@ from filterlearn.models.family import ModelFamily
 from filterlearn.models.gaps import distinct_gaps, prepared
 from filterlearn.models.simulate import path
 
-NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE, OUT_OF_RANGE = 1, 2, 4, 8, 16
+NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE, OUT_OF_RANGE, HISTORY_FULL = 1, 2, 4, 8, 16, 32
 FLAGS = {
     NOT_FINITE: "not finite",
     COVARIANCE_LOST: "covariance lost",
     COLLAPSED: "weights collapsed",
     LATE: "late",
     OUT_OF_RANGE: "out of range",
+    HISTORY_FULL: "history full",
 }
 
 
@@ -36,7 +37,7 @@ class Info(eqx.Module):
     before it was seen; `pit` the predictive distribution function at y_k `(m,)`, NaN where y_k is missing; `ess` the
     effective sample size (NaN for Gaussian beliefs); `flags` a sum of 1 not finite, 2 covariance lost, 4 weights or
     ensemble collapsed, 8 late, 16 out of range (a particle's state is not finite: it exploded, or a jump's intensity passed
-    its bound).
+    its bound), 32 history full (the buffer of data that a move filters again).
     """
 
     log_evidence: Any
@@ -138,7 +139,7 @@ class Trajectory(AbstractSeries):
         return self.info.log_evidence
 
 
-def _same(before, after):
+def same(before, after):
     """`after` with the types of `before`, so that the scan carries one type."""
     return jax.tree.map(lambda a, b: jnp.asarray(b, a.dtype), before, after)
 
@@ -172,7 +173,7 @@ def scan(algorithm, problem, data, gaps, key, save):
     def advance(carry, row):
         own, model, datum = read(row)
         after, info = step(algorithm, model, carry, datum, key=own)
-        return _same(carry, after), save(after, info)
+        return same(carry, after), save(after, info)
 
     return algorithm.sweep(advance, read, belief, (later, data.times, data.values, inputs, rows))
 

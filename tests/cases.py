@@ -196,6 +196,7 @@ BELIEFS = {
         fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
         jax.vmap(lambda m: eqx.tree_at(lambda b: b.mean, NORMAL, m))(jnp.asarray(POINTS)),
         NORMAL.time,
+        fl.Record(fl.History.empty(2, fl.Datum(NORMAL.time, jnp.zeros(1))), jnp.zeros(500), jnp.zeros(())),
     ),
 }
 
@@ -367,9 +368,9 @@ def regression_family():
 HIDDEN_NOISE = np.array([[0.5, 0.1], [0.1, 0.4]])
 
 
-def hidden_family(sensors=(0, 1)):
-    """A hidden level x, seen by two sensors, or some of them, the first through a moving regression:
-    y = (x + u'theta, x) + e."""
+def hidden_family(sensors=(0, 1), motion=None):
+    """A hidden level x, seen by two sensors, or some of them, the first through a regression, which moves unless told
+    otherwise: y = (x + u'theta, x) + e."""
     kept = np.array(sensors)
 
     def build(p):
@@ -379,7 +380,7 @@ def hidden_family(sensors=(0, 1)):
         return fl.StateSpaceModel(fl.Gaussian([0.2], 0.4, time=0.0), level, seen)
 
     prior = dist.Normal(jnp.array([0.5, -0.5]), 1.0)
-    return fl.ModelFamily(build, {"theta": fl.Parameter(prior, fl.RandomWalk(0.3))})
+    return fl.ModelFamily(build, {"theta": fl.Parameter(prior, motion or fl.RandomWalk(0.3))})
 
 
 def hidden_model():
@@ -465,6 +466,10 @@ def equal_gain(count):
 
 NARROW_LEARNERS = {  # of some families only, each with one
     "online_em": (lambda: fl.OnlineEM(fl.Kalman(), equal_gain), slope_family),
+}
+
+STILL_LEARNERS = {  # of parameters that stay, with two inputs, for up to a number of data
+    "nested_rejuvenation": lambda most=11: fl.Nested(fl.Kalman(), 100, fl.Rejuvenation(most, inputs=np.zeros(2))),
 }
 
 MOVES = {  # with the covariance that an equally weighted, resampled cloud has after the move, given its own and the prior's

@@ -25,6 +25,20 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = {
+    "particles of static parameters never moved": Mutant(
+        "moves/rejuvenation.py",
+        "history.whole, self.moves, 0)",
+        "history.whole, 0, 0)",
+        "tests/laws/test_rejuvenation.py",
+        "posterior_stays_exact",
+    ),
+    "moves accepted as if the fitted law were flat": Mutant(
+        "moves/rejuvenation.py",
+        "gain += 0.5 *",
+        "gain += 0.0 *",
+        "tests/laws/test_rejuvenation.py",
+        "draws_from_the_posterior",
+    ),
     "perturbations left out": Mutant(
         "analyses/perturbed.py",
         "errors = seen.error + noise -",

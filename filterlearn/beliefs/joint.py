@@ -82,11 +82,12 @@ def pooled(members: AbstractBelief, log_weights, time) -> AbstractBelief:
 
 class NestedBelief(AbstractJointBelief):
     """Parameter particles `(M, p)`, each with its own belief about the state (leading axis M). A particle of weight zero does
-    not count, whatever became of its belief."""
+    not count, whatever became of its belief. `record` is what the move of the particles keeps beside them, or None."""
 
     parameters: Particles
     inner: AbstractBelief
     time: Any
+    record: Any = None
 
     @property
     def state(self) -> AbstractBelief:
@@ -100,6 +101,14 @@ class NestedBelief(AbstractJointBelief):
         inner = jax.tree.map(lambda leaf: leaf[index], self.inner)
         states = jax.vmap(lambda b, k: b.sample(1, key=k)[0])(inner, jax.random.split(second, n))
         return states, self.parameters.points[index]
+
+    def chosen(self, index) -> "NestedBelief":
+        """The particles with these indices, equally weighted."""
+        cloud, inner = self.parameters, jax.tree.map(lambda leaf: leaf[index], self.inner)
+        weights = jnp.full_like(cloud.log_weights, -jnp.log(cloud.log_weights.shape[0]))
+        particles = Particles(cloud.points[index], weights, cloud.time)
+        record = None if self.record is None else self.record.chosen(index)
+        return NestedBelief(time=self.time, parameters=particles, inner=inner, record=record)
 
 
 class AbstractEstimate(AbstractJointBelief):

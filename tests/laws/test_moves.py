@@ -15,7 +15,7 @@ def clouds(move):
     """Moved clouds of 500, over 400 keys, from equal weights and no resampling."""
     weights, index = jnp.full(500, -jnp.log(500.0)), jnp.arange(500)
     keys = jax.random.split(jax.random.key(0), 400)
-    return jax.vmap(lambda k: move.move(jnp.asarray(POINTS), weights, index, SD, key=k))(keys)
+    return jax.vmap(lambda k: move.shifted(jnp.asarray(POINTS), weights, index, SD, key=k))(keys)
 
 
 @pytest.mark.parametrize("name", MOVES)
@@ -33,5 +33,5 @@ def test_mean_stays_and_covariance_is_the_stated_one(name):
 def test_a_floor_revives_a_frozen_cloud():
     """All particles alike: shrinkage alone would leave them so; the floor gives each direction its prior share."""
     alike, weights = jnp.zeros((500, 3)), jnp.full(500, -jnp.log(500.0))
-    moved = fl.LiuWest(0.98, 0.1).move(alike, weights, jnp.arange(500), SD, key=jax.random.key(0))
+    moved = fl.LiuWest(0.98, 0.1).shifted(alike, weights, jnp.arange(500), SD, key=jax.random.key(0))
     assert (abs(moved.std(0) / (0.1 * SD) - 1) < 5 / np.sqrt(2 * 500)).all()
