@@ -368,19 +368,26 @@ def regression_family():
 HIDDEN_NOISE = np.array([[0.5, 0.1], [0.1, 0.4]])
 
 
-def hidden_family(sensors=(0, 1), motion=None):
-    """A hidden level x, seen by two sensors, or some of them, the first through a regression, which moves unless told
-    otherwise: y = (x + u'theta, x) + e."""
-    kept = np.array(sensors)
+class Hidden(eqx.Module):
+    """A hidden level x, seen by two sensors, or some of them, the first through a moving regression:
+    y = (x + u'theta, x) + e."""
 
-    def build(p):
+    noise: jax.Array
+    sensors: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, p):
+        kept = np.array(self.sensors)
         level = fl.LinearSDE([[-0.5]], [[0.6]])
         offset = lambda t, u: jnp.append(u @ p["theta"], jnp.zeros_like(t))[kept]  # noqa: E731
-        seen = fl.LinearGaussianObservation(np.ones((len(kept), 1)), HIDDEN_NOISE[np.ix_(kept, kept)], offset)
+        seen = fl.LinearGaussianObservation(np.ones((len(kept), 1)), self.noise[np.ix_(kept, kept)], offset)
         return fl.StateSpaceModel(fl.Gaussian([0.2], 0.4, time=0.0), level, seen)
 
+
+def hidden_family(sensors=(0, 1), motion=None):
+    """The family of `Hidden`, which moves unless told otherwise; its noise and the scale of its motion are leaves."""
+    motion = motion or fl.RandomWalk(jnp.asarray(0.3))
     prior = dist.Normal(jnp.array([0.5, -0.5]), 1.0)
-    return fl.ModelFamily(build, {"theta": fl.Parameter(prior, motion or fl.RandomWalk(0.3))})
+    return fl.ModelFamily(Hidden(jnp.asarray(HIDDEN_NOISE), sensors), {"theta": fl.Parameter(prior, motion)})
 
 
 def hidden_model():

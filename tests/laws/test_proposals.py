@@ -207,7 +207,7 @@ def test_the_best_that_can_be_learned_is_guided():
 )
 def test_learners_take_the_proposal_along(learner, size):
     """Unbiased with a moving parameter, where blind points would vary more."""
-    data = hidden_data(9, 12)
+    data = hidden_data(1, 12)
     ours, blind = (
         gaps(learner(fl.ParticleFilter(size, proposal=each)), hidden_family(), data, 400)
         for each in (fl.Guided(), fl.Bootstrap())
