@@ -10,6 +10,7 @@ _HOME = {
     "beliefs.particles": "Lineage Particles",
     "beliefs.mixture": "Mixture",
     "beliefs.history": "History Record",
+    "beliefs.low_rank": "LowRankGaussian",
     "beliefs.joint": "BankBelief JointBelief NestedBelief RecollectingBelief TangentBelief",
     "models.base": "StateSpaceModel Initial Diffuse AbstractTransition AbstractGaussianTransition AbstractLinearTransition "
     "AbstractJumping AbstractFinite AbstractObservation AbstractGaussianObservation",
@@ -100,6 +101,7 @@ _HOME = {
     "moves.rejuvenation": "Rejuvenation",
     "learners.bank": "Bank",
     "learners.joint": "Joint",
+    "learners.low_rank": "LowRank",
     "learners.nested": "Nested",
     "learners.online_em": "OnlineEM",
     "learners.recursive_ml": "RecursiveMaximumLikelihood natural_gradient",

@@ -181,6 +181,9 @@ BELIEFS = {
     "particles_with_lineage": lambda: fl.Particles(
         jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time, fl.Lineage(*(jnp.arange(500),) * 3)
     ),
+    "low_rank": lambda: fl.LowRankGaussian(
+        NORMAL.mean, jnp.array([1.0, 2.0, 4.0]), jnp.array([[1.0], [-2.0], [0.5]]), NORMAL.time
+    ),
     "joint": lambda: fl.JointBelief(NORMAL, 2),
     "tangent": lambda: fl.TangentBelief(NORMAL, NORMAL, jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), NORMAL), ()),
     "lagged": lambda: fl.FixedLag(fl.Kalman(fl.MomentForm()), 2).init(
@@ -446,8 +449,8 @@ LEARNERS = {
     "joint_ensemble": (lambda: fl.Joint(fl.EnsembleKalman(100)), 1.15),
     "joint_particle": (lambda: fl.Joint(fl.ParticleFilter(1000)), 1.15),
     "recursive_kalman": (lambda: fl.RecursiveMaximumLikelihood(fl.Kalman(), fl.natural_gradient()), 1.05),
-    "recursive_ensemble": (lambda: fl.RecursiveMaximumLikelihood(fl.EnsembleKalman(100), fl.natural_gradient()), 1.05),
     "bank": (lambda: fl.Bank(fl.Joint(fl.ExtendedKalman()), walking, jnp.geomspace(0.05, 0.6, 5), 1e-3), 1.5),
+    "low_rank_ensemble": (lambda: fl.LowRank(fl.EnsembleKalman(100), 2), 1.15),
     "nested_kalman": (lambda: fl.Nested(fl.Kalman(), 100, move=None), 1.15),
     "nested_extended": (lambda: fl.Nested(fl.ExtendedKalman(), 100, move=None), 1.15),
     "nested_ensemble": (lambda: fl.Nested(fl.EnsembleKalman(30), 100, move=None), 1.15),

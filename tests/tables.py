@@ -105,7 +105,7 @@ def learners_table():
 
     family = fl.ModelFamily(build, {"offset": fl.Parameter(dist.Normal(jnp.zeros(2), 1.0), fl.RandomWalk(0.1))})
     algorithms, rows = named(FILTERS), {}
-    further = {fl.Nested: (4,), fl.RecursiveMaximumLikelihood: (fl.natural_gradient(),)}
+    further = {fl.Nested: (4,), fl.RecursiveMaximumLikelihood: (fl.natural_gradient(),), fl.LowRank: (2,)}
     for learner in {type(made): None for make, *_ in LEARNERS.values() if hasattr(made := make(), "filter")}:
         more = further.get(learner, ())
         rows[f"`{learner.__name__}`"] = [wrapped(learner, one, more, family) for one in algorithms.values()]

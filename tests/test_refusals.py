@@ -58,6 +58,17 @@ def stepping_family():
     return fl.ModelFamily(build, {"scale": fl.Parameter(dist.LogNormal(0.0, 1.0))})
 
 
+def low_rank(dynamics):
+    """A step of two parameters that move so."""
+
+    def build(p):
+        return eqx.tree_at(lambda m: m.transition.offset, linear_model(), jnp.stack([p["a"], p["b"]]))
+
+    priors = {name: fl.Parameter(dist.Normal(0.0, 1.0)) for name in "ab"}
+    learner, family = fl.LowRank(fl.Kalman(), 2), fl.ModelFamily(build, priors, dynamics)
+    return eqx.filter_eval_shape(lambda: fl.log_evidence(learner, family, fl.Dataset([1], [[0.0, 1.0]])))
+
+
 WRONG = {
     "unequal lengths": (lambda: fl.Dataset([1, 2], [1.0]), "values: 2 rows"),
     "wrong dimension": (
@@ -125,6 +136,16 @@ WRONG = {
     "model as family": (lambda: fl.Joint(fl.ExtendedKalman()).init(linear_model()), "problem:"),
     "kalman inside joint": (lambda: fl.Joint(fl.Kalman()), "filter:"),
     "form": (lambda: fl.Kalman("square root"), "form: MomentForm(), SquareRootForm() or None is needed, got str"),
+    "rank": (lambda: fl.LowRank(fl.Kalman(), 0), "rank: a whole number of at least 1"),
+    "particles inside low rank": (lambda: fl.LowRank(fl.ParticleFilter(9), 2), "filter: Kalman, ExtendedKalman"),
+    "low rank of a joint motion": (
+        lambda: low_rank({("a", "b"): fl.RandomWalk(np.eye(2))}),
+        "dynamics: LowRank needs parameters",
+    ),
+    "low rank of partial forgetting": (
+        lambda: low_rank({("a",): fl.Forgetting(1.0)}),
+        "dynamics: LowRank needs Forgetting for all",
+    ),
     "tangents of histories": (
         lambda: fl.RecursiveMaximumLikelihood(fl.RaoBlackwellised(fl.Kalman(), 9), fl.natural_gradient()),
         "filter: Kalman, ExtendedKalman, SigmaPoint or EnsembleKalman is needed, got RaoBlackwellised",

@@ -115,7 +115,7 @@ class AbstractEstimate(AbstractJointBelief):
     """A point estimate of the parameters with its covariance, and the belief about the state at that point. State and
     parameters are drawn independently."""
 
-    parameters: eqx.AbstractVar[Gaussian]
+    parameters: eqx.AbstractVar[AbstractBelief]
 
     @property
     def time(self) -> Any:
@@ -132,7 +132,7 @@ class TangentBelief(AbstractEstimate):
     """An estimate, and the derivative of the belief about the state: the leaves of `tangent` are those of `state` with a row
     for each entry of theta before them."""
 
-    parameters: Gaussian
+    parameters: AbstractBelief
     state: AbstractBelief
     tangent: Any
     optimiser: Any
@@ -141,7 +141,7 @@ class TangentBelief(AbstractEstimate):
 class RecollectingBelief(AbstractEstimate):
     """An estimate, and what its learner keeps of the past: functions of the present state, of a fixed size."""
 
-    parameters: Gaussian
+    parameters: AbstractBelief
     state: AbstractBelief
     past: Any
 

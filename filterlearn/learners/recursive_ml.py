@@ -1,6 +1,5 @@
 """The likelihood climbed one datum at a time."""
 
-import math
 from typing import Any
 
 import equinox as eqx
@@ -9,16 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from filterlearn.beliefs.gaussian import Gaussian
-from filterlearn.beliefs.joint import TangentBelief
-from filterlearn.data import Datum
-from filterlearn.filters.particle import ParticleFilter
-from filterlearn.filters.quasi_monte_carlo import SequentialQuasiMonteCarlo
-from filterlearn.filters.rao_blackwellised import RaoBlackwellised
-from filterlearn.learners.base import AbstractLearner, forgotten, informed
-from filterlearn.models.family import ModelFamily
-from filterlearn.numerics.masking import choose, observed
-from filterlearn.numerics.small import as_matrix, cholesky, lower_solve, symmetric
-from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, origin_of, strong
+from filterlearn.learners.base import AbstractTangentLearner, forgotten, informed
+from filterlearn.numerics.small import as_matrix, symmetric
+from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
 
 
 def natural_gradient(gain=1.0) -> optax.GradientTransformationExtraArgs:
@@ -35,18 +27,7 @@ def natural_gradient(gain=1.0) -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
-def _pushed(function, theta, belief, tangent):
-    """function(theta, belief) and its derivative along theta, a row for each entry, the belief itself moving by `tangent`."""
-    smooth, fixed = eqx.partition(belief, eqx.is_inexact_array)
-
-    def along(theta, smooth):
-        return eqx.partition(function(theta, eqx.combine(smooth, fixed)), eqx.is_inexact_array)
-
-    moving, slope, still = jax.linearize(along, theta, smooth, has_aux=True)
-    return eqx.combine(moving, still), jax.vmap(slope)(jnp.eye(theta.shape[0], dtype=theta.dtype), tangent)
-
-
-class RecursiveMaximumLikelihood(AbstractLearner):
+class RecursiveMaximumLikelihood(AbstractTangentLearner):
     """theta_k = theta_k-1 + step(score_k), score_k = d log p(y_k | y_1..k-1) / d theta by the tangent filter, which carries
     d belief / d theta beside the belief (LeGland & Mevel 1997, 36th IEEE Conference on Decision and Control, 3468-3473; gains
     and their theory: Ljung & Soderstrom 1983, ISBN 9780262120951).
@@ -69,36 +50,17 @@ class RecursiveMaximumLikelihood(AbstractLearner):
     optimiser: Any
 
     def __check_init__(self):
-        drawn = ParticleFilter | SequentialQuasiMonteCarlo | RaoBlackwellised
-        if isinstance(self.filter, drawn | AbstractLearner) or not isinstance(self.filter, AbstractAlgorithm):
-            name = type(self.filter).__name__
-            raise TypeError(f"filter: Kalman, ExtendedKalman, SigmaPoint or EnsembleKalman is needed, got {name}")
+        self._check_filter()
         if not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser: an optax transformation is needed, got {type(self.optimiser).__name__}")
-
-    def init(self, problem, *, key=None):
-        """theta at the prior's median, and the filter's start there with its tangent."""
-        if not isinstance(problem, ModelFamily):
-            raise TypeError(f"problem: a learner needs a ModelFamily, got {type(problem).__name__}")
-
-        theta = strong(problem.median)
-        state, tangent = _pushed(lambda theta, _: strong(self.filter.init(problem(theta), key=key)), theta, None, None)
-        known = Gaussian.of(theta, jnp.diag(problem.sd**2), state.time)
-        return strong(TangentBelief(known, state, tangent, self._optimiser.init(theta)))
 
     @property
     def _optimiser(self):
         return optax.with_extra_args_support(self.optimiser)
 
-    def predict(self, problem, belief, time, inputs=None, *, key=None):
-        """Parameters moved by their laws, their covariance widened; the filter's prediction and its tangent."""
-        known = self._moved(problem, belief.parameters, time)
-
-        def ahead(theta, state):
-            return self.filter.predict(problem(theta), state, time, inputs, key=key)
-
-        state, tangent = _pushed(ahead, known.mean, belief.state, belief.tangent)
-        return TangentBelief(known, state, tangent, belief.optimiser)
+    def _start(self, problem, time):
+        known = Gaussian.of(strong(problem.median), jnp.diag(problem.sd**2), time)
+        return known, self._optimiser.init(known.mean)
 
     def _moved(self, problem, known, time):
         gap = time - origin_of(known.time, time)
@@ -109,35 +71,8 @@ class RecursiveMaximumLikelihood(AbstractLearner):
         covariance = symmetric(slope @ known.covariance @ slope.T + noise)
         return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), known, (mean, covariance, time))
 
-    def update(self, problem, belief, datum, *, key=None):
-        """The filter's update, its score, and the optimiser's step."""
-
-        def after(theta, state):
-            def told(value):
-                return self.filter.update(problem(theta), state, Datum(datum.time, value, datum.inputs), key=key)
-
-            precision = -jax.jacfwd(jax.jacfwd(lambda value: told(value)[1].log_evidence))(datum.value)
-            return (*told(datum.value), precision)
-
-        theta, known = belief.parameters.mean, belief.parameters
-        (state, info, precision), (tangent, slopes, bends) = _pushed(after, theta, belief.state, belief.tangent)
-        covariance = informed(known.covariance, fisher_factor(slopes.predicted[0], precision, bends))
-        step, optimiser = self._optimiser.update(-slopes.log_evidence, belief.optimiser, theta, covariance=covariance)
-        known = eqx.tree_at(lambda b: (b.mean, b.covariance), known, (theta + step, covariance))
-        new = choose(observed(datum.value).any(), TangentBelief(known, state, tangent, optimiser), belief)
-        lost = NOT_FINITE * ~jnp.isfinite(slopes.log_evidence).all()
-        return new, eqx.tree_at(lambda i: i.flags, info, (info.flags | lost).astype(info.flags.dtype))
-
-
-def fisher_factor(slopes, precision, bends):
-    """B `(p, m + m^2)` with B B' = dmu' H dmu + tr(H^-1 dH H^-1 dH) / 2, the Fisher information of N(mu, H^-1), from the
-    slopes of mu `(p, m)` and of H `(p, m, m)`; entries that the datum leaves out have no H and no share."""
-    told = jnp.diagonal(precision) > 0
-    both = told[:, None] & told
-    factor = cholesky(jnp.where(both, precision, jnp.eye(precision.shape[0], dtype=precision.dtype)))
-
-    def whitened(bend):
-        return lower_solve(factor, lower_solve(factor, jnp.where(both, bend, 0.0)).T)
-
-    spreads = jax.vmap(whitened)(bends).reshape(bends.shape[0], -1)
-    return jnp.concatenate([jnp.where(told, slopes, 0.0) @ factor, spreads / math.sqrt(2.0)], axis=1)
+    def _learned(self, known, optimiser, score, factor):
+        """The optimiser's step."""
+        covariance = informed(known.covariance, factor)
+        step, optimiser = self._optimiser.update(-score, optimiser, known.mean, covariance=covariance)
+        return eqx.tree_at(lambda b: (b.mean, b.covariance), known, (known.mean + step, covariance)), optimiser
