@@ -112,6 +112,7 @@ _HOME = {
     "posteriors.base": "Target",
     "posteriors.condition": "condition",
     "posteriors.fit": "fit",
+    "posteriors.ensemble_optimiser": "EnsembleOptimiser",
     "posteriors.blackjax": "NUTS",
     "posteriors.numpyro": "NumPyroNUTS",
     "posteriors.particle_mcmc": "ParticleMCMC",
