@@ -19,7 +19,8 @@ from filterlearn.models.family import ModelFamily
 from filterlearn.models.gaps import distinct_gaps, prepared
 from filterlearn.models.simulate import path
 
-NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE, OUT_OF_RANGE, HISTORY_FULL = 1, 2, 4, 8, 16, 32
+NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE, OUT_OF_RANGE, HISTORY_FULL, NOISY = 1, 2, 4, 8, 16, 32, 64
+ASKING = HISTORY_FULL | NOISY  # for a larger algorithm
 FLAGS = {
     NOT_FINITE: "not finite",
     COVARIANCE_LOST: "covariance lost",
@@ -27,6 +28,7 @@ FLAGS = {
     LATE: "late",
     OUT_OF_RANGE: "out of range",
     HISTORY_FULL: "history full",
+    NOISY: "evidence noisy",
 }
 
 
@@ -37,7 +39,8 @@ class Info(eqx.Module):
     before it was seen; `pit` the predictive distribution function at y_k `(m,)`, NaN where y_k is missing; `ess` the
     effective sample size (NaN for Gaussian beliefs); `flags` a sum of 1 not finite, 2 covariance lost, 4 weights or
     ensemble collapsed, 8 late, 16 out of range (a particle's state is not finite: it exploded, or a jump's intensity passed
-    its bound), 32 history full (the buffer of data that a move filters again).
+    its bound), 32 history full (the buffer of data that a move filters again), 64 evidence noisy (of
+    the filter inside: it asks for more points).
     """
 
     log_evidence: Any
@@ -68,6 +71,14 @@ class AbstractAlgorithm(eqx.Module):
         first, second = keys
         ahead = self.predict(problem, belief, datum.time, datum.inputs, key=first)
         return self.update(problem, ahead, datum, key=second)
+
+    def larger(self, flags: int) -> AbstractAlgorithm:
+        """The algorithm with more room where flags ask for it; itself where they do not, or it has none to give."""
+        return self
+
+    def enlarged(self, problem, belief, flags: int, *, key=None) -> AbstractBelief:
+        """The belief of the algorithm that this one is the larger of, made this one's."""
+        return belief
 
     def sweep(self, advance, read, belief, rows):
         """The whole of a series: (the last belief, what is saved of each). `advance(belief, row)` is one step, `read(row)`

@@ -199,7 +199,7 @@ BELIEFS = {
         fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
         jax.vmap(lambda m: eqx.tree_at(lambda b: b.mean, NORMAL, m))(jnp.asarray(POINTS)),
         NORMAL.time,
-        fl.Record(fl.History.empty(2, fl.Datum(NORMAL.time, jnp.zeros(1))), jnp.zeros(500), jnp.zeros(())),
+        fl.Record(fl.History.empty(2, fl.Datum(NORMAL.time, jnp.zeros(1))), jnp.zeros(500), jnp.zeros(()), jnp.zeros(())),
     ),
 }
 
@@ -478,8 +478,8 @@ NARROW_LEARNERS = {  # of some families only, each with one
     "online_em": (lambda: fl.OnlineEM(fl.Kalman(), equal_gain), slope_family),
 }
 
-STILL_LEARNERS = {  # of parameters that stay, with two inputs, for up to a number of data
-    "nested_rejuvenation": lambda most=11: fl.Nested(fl.Kalman(), 100, fl.Rejuvenation(most, inputs=np.zeros(2))),
+STILL_LEARNERS = {  # of parameters that stay, with two inputs and up to eleven data
+    "nested_rejuvenation": lambda: fl.Nested(fl.Kalman(), 100, fl.Rejuvenation(11, inputs=np.zeros(2))),
 }
 
 MOVES = {  # with the covariance that an equally weighted, resampled cloud has after the move, given its own and the prior's

@@ -39,6 +39,13 @@ class History(eqx.Module):
         """Datum k, from 0."""
         return jax.tree.map(lambda leaf: leaf[k], self.rows)
 
+    def widened(self, capacity: int) -> History:
+        """The same in a longer buffer."""
+        more = capacity - self.capacity
+        return History(
+            jax.tree.map(lambda leaf: jnp.pad(leaf, [(0, more)] + [(0, 0)] * (leaf.ndim - 1)), self.rows), self.count
+        )
+
     def _put(self, place, datum, condition):
         """The datum in a place of the buffer, if the condition holds and there is such a place."""
         where = jnp.where(condition, place, self.capacity)
@@ -57,12 +64,13 @@ class History(eqx.Module):
 
 
 class Record(eqx.Module):
-    """What moves over the data so far need: the data, the log evidence `(M,)` of each parameter particle, and the share of
-    the last proposals that was accepted, NaN before any."""
+    """What moves over the data so far need: the data, and the log evidence `(M,)` of each parameter particle. Of the last
+    moves it keeps the share that was accepted and the variance of a log evidence over keys, NaN before any."""
 
     history: History
     log_evidence: Float[Array, "M"]
     acceptance: Any
+    noise: Any
 
     def chosen(self, index) -> Record:
         """That of the particles with these indices."""

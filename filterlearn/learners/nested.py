@@ -1,5 +1,6 @@
 """Parameter particles, each with a filter of its own inside."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -16,7 +17,7 @@ from filterlearn.moves.base import AbstractMove
 from filterlearn.moves.liu_west import LiuWest
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import spread
-from filterlearn.protocol import AbstractAlgorithm, needed, origin_of, same, strong
+from filterlearn.protocol import NOISY, AbstractAlgorithm, needed, origin_of, same, strong
 from filterlearn.resamplers.systematic import Systematic
 
 
@@ -30,6 +31,17 @@ class _Copied(AbstractMove):
 _COPIED = _Copied()
 
 
+def _doubled(filter, flags):
+    """The filter, or the one that it wraps, with twice its size, where its evidence is noisy; itself where it has none."""
+    names = {field.name for field in dataclasses.fields(filter)}
+    if not flags & NOISY or not names & {"size", "filter"}:
+        return filter
+    if "size" in names:
+        return dataclasses.replace(filter, size=2 * filter.size)
+    inside = _doubled(filter.filter, flags)
+    return filter if inside is filter.filter else dataclasses.replace(filter, filter=inside)
+
+
 class Nested(AbstractLearner):
     """`size` parameter particles, each carrying the belief of the filter inside; weighted by that filter's evidence and
     resampled below `threshold` of full effective size (Crisan & Miguez 2018, doi:10.3150/17-BEJ954).
@@ -38,6 +50,9 @@ class Nested(AbstractLearner):
     static parameters `move` keeps the particles apart: `Jitter` or `LiuWest`, which bias their spread, or `Rejuvenation`,
     which is consistent and filters the data so far again at each resampling; with none of them (None) they degenerate. The
     evidence increment estimates log p(y_k | y_1..k-1).
+
+    Where `Rejuvenation` finds the evidence of the filter inside too noisy, or its buffer full, a `Session` doubles the
+    filter's size or the buffer.
 
     Parameters under which the filter inside is not finite get weight zero and touch nothing else; the flags of the filters
     that still weigh are raised.
@@ -82,6 +97,17 @@ class Nested(AbstractLearner):
         """The belief at a later time."""
         record = self._move.reached(belief.record, belief.time, time, inputs)
         return NestedBelief(Particles(thetas, belief.parameters.log_weights, time), inner, time, record)
+
+    def larger(self, flags):
+        """Twice the points of the filter inside, or twice the room of the move's record."""
+        filter, move = _doubled(self.filter, flags), self._move.larger(flags)
+        if filter is self.filter and move is self._move:
+            return self
+        return dataclasses.replace(self, filter=filter, move=move)
+
+    def enlarged(self, problem, belief, flags, *, key=None):
+        """As the move says."""
+        return self._move.enlarged(self.filter, problem, belief, flags, key=needed(key))
 
     def _moved(self, problem, belief, time, key):
         """The parameters at the later time, and a key for the filters inside."""

@@ -26,6 +26,14 @@ class AbstractMove(eqx.Module):
         """What the record asks for."""
         return 0
 
+    def larger(self, flags: int) -> "AbstractMove":
+        """The move with more room where flags ask for it."""
+        return self
+
+    def enlarged(self, filter, problem, belief: NestedBelief, flags: int, *, key) -> NestedBelief:
+        """The belief of a smaller filter or with a smaller record, made that of `filter` and of this move."""
+        return belief
+
     @abc.abstractmethod
     def moved(self, filter, problem, belief: NestedBelief, index, *, key) -> NestedBelief:
         """The belief after the ancestors `index` were chosen from a weighted one, and moved; equally weighted."""

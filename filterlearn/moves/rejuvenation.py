@@ -1,21 +1,27 @@
 """Metropolis moves of parameter particles over the data so far."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from filterlearn.beliefs.history import History, Record
-from filterlearn.beliefs.particles import weighted_covariance, weighted_mean
+from filterlearn.beliefs.joint import NestedBelief
+from filterlearn.beliefs.particles import Particles, weighted_covariance, weighted_mean
 from filterlearn.clock import whole
 from filterlearn.data import Datum
 from filterlearn.inputs import AbstractInputs
 from filterlearn.moves.base import AbstractMove
+from filterlearn.numerics.densities import normalise
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import cholesky, lower_solve
-from filterlearn.protocol import HISTORY_FULL, same, sensors, step_keys, strong
+from filterlearn.protocol import HISTORY_FULL, NOISY, same, sensors, step_keys, strong
 
+_MOST = 2.0  # variance of a log evidence, of particles inside, above which moves are refused for noise; doubling leaves 1
+_PROBES = 32  # parameter particles that are filtered again where they are, to measure it
 _FLOOR = 1e-5  # of the variances, added to them: a cloud of few different particles still has a proposal
 
 
@@ -59,6 +65,21 @@ def replayed(filter, problem, thetas, history: History, *, key):
     return belief, jnp.where(jnp.isfinite(total), total, -jnp.inf)
 
 
+def _draws(filter, problem) -> bool:
+    """Whether a filter draws random numbers."""
+    try:
+        eqx.filter_eval_shape(filter.init, problem(problem.median))
+    except ValueError:  # it needs a key
+        return True
+    return False
+
+
+def _noise(kept, fresh):
+    """Half the variance of the difference of two estimates."""
+    gap = kept - fresh
+    return 0.5 * jnp.var(gap, where=jnp.isfinite(gap))
+
+
 class Rejuvenation(AbstractMove):
     """Metropolis-Hastings moves of the particles of static parameters, each by filtering the data so far anew, so that they
     are draws from p(theta | y_1..k) again: with an exact filter inside, `Nested` is then iterated batch importance sampling
@@ -73,11 +94,16 @@ class Rejuvenation(AbstractMove):
     the evidence of the filter inside where that is not exact. m and L come from the particles themselves, which biases the
     evidence by O(1 / size). A datum that next to no particle explains leaves few to fit: wants more particles.
 
-    The data are kept in the belief, in a buffer of `capacity` rows; `inputs` is an example of what each brings, for a model
-    that reads them. A resampling at datum k filters k data again, `moves` times for each particle; under `vmap` every datum
-    does. Once the buffer is full every report is flagged `history full`, and from the next datum on particles are resampled
-    but no longer moved. Rows are filtered in one `step` each. The share of the last moves that was accepted is
-    `belief.record.acceptance`.
+    With a filter inside that draws, 32 of the particles are filtered again where they are, to measure the variance of its
+    log evidence over keys, `belief.record.noise`: above 2 the report is flagged `evidence noisy` (chains stick, Doucet et al.
+    2015, doi:10.1093/biomet/asu075). A `Session` then doubles the size inside, and exchanges each estimate for one of the
+    larger filter, weighing by their ratio.
+
+    The data are kept in the belief, in a buffer of `capacity` rows, each of which is filtered in one `step`; `inputs` is an
+    example of what each brings, for a model that reads them. A resampling at datum k filters k data again, `moves` times for
+    each particle; under `vmap` every datum does. Once the buffer is full reports are flagged `history full`, and from the
+    next datum on particles are resampled but no longer moved; a `Session` doubles the buffer first. The share of the last
+    moves that was accepted is `belief.record.acceptance`.
 
     Raises ValueError for parameters that move, and TypeError for inputs other than those of the example. Loops of a length
     known at run time only have no reverse-mode derivative.
@@ -104,7 +130,8 @@ class Rejuvenation(AbstractMove):
         value = jnp.zeros(sensors(problem, belief, time, given), dtype)
         history = History.empty(self.capacity, Datum(time, value, given))
         levels, nothing = jnp.zeros_like(belief.parameters.log_weights), jnp.full((), jnp.nan, dtype)
-        return eqx.tree_at(lambda b: b.record, belief, Record(history, levels, nothing), is_leaf=lambda x: x is None)
+        record = Record(history, levels, nothing, nothing)
+        return eqx.tree_at(lambda b: b.record, belief, record, is_leaf=lambda x: x is None)
 
     def reached(self, record, before, time, inputs):
         """A new row for a later time."""
@@ -123,38 +150,61 @@ class Rejuvenation(AbstractMove):
         """The datum in its row, and the evidences with what it adds."""
         added = jnp.where(observed(datum.value).any(), log_evidence, 0.0)
         levels = record.log_evidence + jnp.where(jnp.isfinite(added), added, -jnp.inf)
-        return Record(record.history.told(datum), levels, record.acceptance)
+        return Record(record.history.told(datum), levels, record.acceptance, record.noise)
 
     def flags(self, record):
-        """Whether the buffer is full."""
-        return HISTORY_FULL * (record.history.count >= self.capacity)
+        """Whether the buffer is full, and whether the evidence of the filter inside was too noisy when last measured."""
+        return HISTORY_FULL * (record.history.count >= self.capacity) | NOISY * (record.noise > _MOST)
+
+    def larger(self, flags):
+        """Twice the buffer, where it is full."""
+        return dataclasses.replace(self, capacity=2 * self.capacity) if flags & HISTORY_FULL else self
+
+    def enlarged(self, filter, problem, belief, flags, *, key):
+        """The history in the longer buffer. For another filter the estimates of the evidence are exchanged: every particle
+        filtered again, and weighed by the new estimate over the old."""
+        belief = eqx.tree_at(lambda b: b.record.history, belief, belief.record.history.widened(self.capacity))
+        if not flags & NOISY:
+            return belief
+        cloud, record = belief.parameters, belief.record
+        inner, levels = replayed(filter, problem, cloud.points, record.history, key=key)
+        gain = jnp.where(jnp.isfinite(record.log_evidence), levels - record.log_evidence, -jnp.inf)
+        particles = Particles(cloud.points, normalise(cloud.log_weights + gain)[0], cloud.time)
+        record = Record(record.history, levels, record.acceptance, jnp.full_like(record.noise, jnp.nan))
+        return NestedBelief(time=belief.time, parameters=particles, inner=inner, record=record)
 
     def moved(self, filter, problem, belief, index, *, key):
         """The ancestors, moved if their whole history is there."""
-        cloud, start = _Cloud.of(belief.parameters, problem.sd), belief.chosen(index)
+        cloud, start, size = _Cloud.of(belief.parameters, problem.sd), belief.chosen(index), index.shape[0]
+        few = min(_PROBES, size) if _draws(filter, problem) else 0
+        probes = np.arange(few) * size // max(few, 1)
         times = jnp.where(start.record.history.whole, self.moves, 0)
 
         def again(k, carry):
             now, accepted = carry
-            new, accept = self._tried(filter, problem, now, cloud, jax.random.fold_in(key, k))
+            new, accept = self._tried(filter, problem, now, cloud, probes, jax.random.fold_in(key, k))
             return same(now, new), accepted + jnp.mean(accept, dtype=accepted.dtype)
 
         after, accepted = jax.lax.fori_loop(0, times, again, (start, jnp.zeros_like(start.record.acceptance)))
         share = jnp.where(times > 0, accepted / self.moves, jnp.nan)
         return eqx.tree_at(lambda b: b.record.acceptance, after, share)
 
-    def _tried(self, filter, problem, belief, cloud, key):
-        """(belief, whether each particle was accepted) after one proposal for each."""
+    def _tried(self, filter, problem, belief, cloud, probes, key):
+        """(belief, whether each particle was accepted) after one proposal for each; the noise measured at some particles."""
         first, second, third = jax.random.split(key, 3)
         thetas, record = belief.parameters.points, belief.record
         white = cloud.white(thetas)
         noise = jax.random.normal(first, white.shape, white.dtype)
         ahead = self.correlation * white + jnp.sqrt(1.0 - self.correlation**2) * noise
         proposed = cloud.coloured(ahead)
-        inner, evidence = replayed(filter, problem, proposed, record.history, key=second)
+        both = jnp.concatenate([proposed, thetas[probes]])
+        inner, evidence = replayed(filter, problem, both, record.history, key=second)
+        noise = _noise(record.log_evidence[probes], evidence[len(thetas) :]) if len(probes) else record.noise
+        inner, evidence = jax.tree.map(lambda leaf: leaf[: len(thetas)], (inner, evidence))
         prior = jax.vmap(problem.log_prior)
         gain = evidence - record.log_evidence + prior(proposed) - prior(thetas)
         gain += 0.5 * jnp.sum(ahead**2 - white**2, axis=1)
         accept = jnp.log(jax.random.uniform(third, gain.shape, gain.dtype)) < gain
         new = jax.vmap(choose)(accept, (proposed, inner, evidence), (thetas, belief.inner, record.log_evidence))
-        return eqx.tree_at(lambda b: (b.parameters.points, b.inner, b.record.log_evidence), belief, new), accept
+        parts = lambda b: (b.parameters.points, b.inner, b.record.log_evidence, b.record.noise)  # noqa: E731
+        return eqx.tree_at(parts, belief, (*new, noise)), accept

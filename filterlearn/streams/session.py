@@ -25,6 +25,7 @@ from filterlearn.streams.replay import Replay, entry, like
 
 _LEVELS = (0.05, 0.5, 0.95)
 _REPLAYED = 2**31 - 2  # folded into the keys of replays
+_GROWN = 2**31 - 3  # and of what makes beliefs larger
 _REFUSED = protocol.NOT_FINITE | protocol.COVARIANCE_LOST
 
 
@@ -50,6 +51,11 @@ def named_parameters(family, belief, key, draws: int = 1000) -> dict[str, dict[s
 @eqx.filter_jit
 def _start(algorithm, problem, key):
     return protocol.strong(algorithm.init(problem, key=jax.random.fold_in(key, 0)))
+
+
+@eqx.filter_jit
+def _enlarged(algorithm, problem, belief, flags, key):
+    return protocol.strong(algorithm.enlarged(problem, belief, flags, key=key))
 
 
 def _finite(belief):
@@ -122,6 +128,9 @@ class Session:
     before the oldest belief kept is flagged late. Costs n beliefs in memory and checkpoints, and up to n + 1 steps for one
     that is late; inputs must be arrays.
 
+    Where an algorithm asks for more room (`history full`, `evidence noisy`), a larger `.algorithm` takes its place after the
+    datum, compiled anew; data kept for replay are then let go. A checkpoint is still loaded with the algorithm given first.
+
     Times are numbers; with an `origin`, also datetimes or ISO text, counted in `unit` (s, m, h, D or W; days unless given).
     `.belief`, `.count` of data seen, `.time` of the last one, and `.meta` of the checkpoint may be read at any time. Raises
     TypeError for an origin that is no datetime, and ValueError for an unknown unit or a `replay` that is no whole number.
@@ -135,10 +144,27 @@ class Session:
             self.origin = f"{instant(origin)}{'Z' if zoned(origin) else ''}"
             elapsed(self.origin, self.origin, self.unit)  # refuses an unknown unit and a missing origin
         self.belief = _start(algorithm, problem, key)
-        self._arrays, rest = divided((algorithm, problem))
-        self._compiled = _compiled(rest)
+        self._use(algorithm)
+        self._grown = []  # the flags that the algorithm was made larger for
         self.count, self.time, self.meta = 0, None, {}
         self._shapes = None  # of a datum, and of its inputs in words
+
+    def _use(self, algorithm):
+        """From now on with this algorithm."""
+        self.algorithm = algorithm
+        self._arrays, rest = divided((algorithm, self.problem))
+        self._compiled = _compiled(rest)
+
+    def _grow(self, bits):
+        """A larger algorithm, where there is one for these flags; what was kept for late data is let go."""
+        larger = self.algorithm.larger(bits)
+        if larger is self.algorithm:
+            return
+        key = jax.random.fold_in(jax.random.fold_in(self.key, self.count), _GROWN)
+        self.belief = _enlarged(larger, self.problem, self.belief, bits, key)
+        self._use(larger)
+        self._grown.append(bits)
+        self._replay = Replay(self.replay)
 
     @property
     def replay(self) -> int:
@@ -264,6 +290,8 @@ class Session:
         self.belief, self.count, self._shapes = belief, self.count + 1, shapes
         self.time = now if self.time is None else max(now, self.time)
         bits = int(info.flags)
+        if bits & protocol.ASKING:
+            self._grow(bits & protocol.ASKING)
         flags = tuple(word for bit, word in protocol.FLAGS.items() if bits & bit)
         return Report(self._stamp(time), array, mean, covariance, float(info.log_evidence), named, flags, info)
 
@@ -287,7 +315,7 @@ class Session:
         Raises TypeError naming `meta` when it does not.
         """
         kept = {"count": self.count, "time": self.time, "origin": self.origin, "unit": self.unit, "meta": meta}
-        kept["replay"] = self._replay.described()
+        kept |= {"replay": self._replay.described(), "grown": self._grown}
         tree = (self.belief, jax.random.key_data(self.key), self._replay.entries)
         checkpoint.save(path, tree, {**kept, "key": str(jax.random.key_impl(self.key))})
 
@@ -300,11 +328,13 @@ class Session:
         """
         kept = checkpoint.header(path)
         key = jax.random.key(0, impl=kept["key"])
-        length = kept["replay"]["length"]
+        length, grown = kept["replay"]["length"], kept.get("grown", [])
+        for bits in grown:
+            algorithm = algorithm.larger(bits)
         session = cls(algorithm, problem, key=key, origin=kept["origin"], unit=kept["unit"], replay=length)
         expected = (session.belief, jax.random.key_data(key), like(kept["replay"], session.belief))
         (session.belief, data, entries), _ = checkpoint.load(path, expected)
-        session._replay = Replay(length, entries)
+        session._replay, session._grown = Replay(length, entries), grown
         session.key = jax.random.wrap_key_data(data, impl=kept["key"])
         session.count, session.time, session.meta = kept["count"], kept["time"], kept["meta"]
         return session

@@ -78,8 +78,9 @@ def test_the_data_are_filtered_again_as_they_were_and_draws_from_the_posterior_s
     once = [fl.log_evidence(inside, family()(theta), data) for theta in thetas[:2]]
     np.testing.assert_allclose(levels[:2], once, rtol=1e-12)
     cloud, time = fl.Particles(thetas, weights, data.times[-1]), data.times[-1]
-    start = fl.NestedBelief(cloud, inner, time, fl.Record(history, levels, jnp.full((), jnp.nan)))
-    moved = eqx.filter_jit(move.moved)(inside, family(), start, jnp.arange(4000), key=KEY)
+    start = fl.NestedBelief(cloud, inner, time, fl.Record(history, levels, *(jnp.full((), jnp.nan),) * 2))
+    compiled = eqx.filter_jit(move.moved)
+    moved = compiled(inside, family(), start, jnp.arange(4000), key=KEY)
     white = whitened(mean, covariance, moved.parameters.points)
     for sample in (white, white**2 - 1, white[:, :1] * white[:, 1:]):
         assert (abs(sample.mean(0)) < 5 * sample.std(0) / np.sqrt(4000)).all()
@@ -88,6 +89,13 @@ def test_the_data_are_filtered_again_as_they_were_and_draws_from_the_posterior_s
     again, levels = filtered(moved.parameters.points)
     np.testing.assert_allclose(moved.record.log_evidence, levels, rtol=1e-9)
     np.testing.assert_allclose(moved.inner.mean, again.mean, rtol=1e-9, atol=1e-12)
+    lost = eqx.tree_at(lambda b: b.record.history.count, start, jnp.asarray(41))
+    copied = compiled(inside, family(), lost, jnp.arange(4000), key=KEY)  # a datum is not there: nothing is moved
+    np.testing.assert_array_equal(copied.parameters.points, thetas)
+    noisy = eqx.tree_at(lambda r: r.noise, copied.record, jnp.asarray(2.1))
+    assert move.flags(copied.record) == fl.protocol.HISTORY_FULL
+    assert move.flags(noisy) == fl.protocol.HISTORY_FULL | fl.protocol.NOISY
+    assert np.isnan(copied.record.acceptance)
 
 
 def points(belief):
@@ -98,34 +106,38 @@ def rows(data):
     return data.times, data.values, data.inputs
 
 
+def same(one, two):
+    """To the bit."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
 @pytest.mark.parametrize("name", STILL_LEARNERS)
-def test_streams_equal_runs_and_resume(name, tmp_path):
-    """A stream equals the scan, one among several keys, up to rounding; resumed, itself to the bit. A datum without a value
-    changes nothing. Once its history is full it says so, and particles are no longer moved."""
-    learner, keys = STILL_LEARNERS[name](), jax.random.split(KEY, 2)  # one datum fills the row of another
+def test_streams_equal_runs_grow_and_resume(name, tmp_path):
+    """A stream equals the scan, one among several keys, up to rounding. A full
+    history is flagged, and doubles with nothing lost but what was kept for late data; resumed by the learner given first, the
+    stream is itself to the bit."""
+    learner, keys = STILL_LEARNERS[name](), jax.random.split(KEY, 2)
     run = lambda key: fl.run(learner, family(), SHORT, key=key, save=moments)  # noqa: E731
     saved = [part[1] for part in jax.vmap(lambda key: run(key).saved)(keys)]
-    straight, halved = (fl.Session(learner, family(), key=keys[1]) for _ in range(2))
+    session = fl.Session(learner, family(), key=keys[1], replay=2)
     for k in range(12):
         datum = [np.asarray(part[k]) for part in rows(SHORT)]
-        if k == 6:
-            halved.save(tmp_path / "stream.npz")
-            halved = fl.Session.load(tmp_path / "stream.npz", learner, family())
-        one = straight.observe(*datum)
-        halved.observe(*datum)
-        np.testing.assert_allclose(one.parameters["theta"]["mean"], saved[0][k], rtol=1e-9)
-        np.testing.assert_allclose(one.log_evidence, saved[4][k], rtol=1e-9, atol=1e-9)
-        assert one.flags == (("history full",) if k == 11 else ())
-    assert straight.belief.record.acceptance > 0
-    pairs = zip(jax.tree.leaves(straight.belief), jax.tree.leaves(halved.belief), strict=True)
-    assert all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
-    before = points(straight.belief)
-    straight.observe(datum[0], [np.nan, np.nan], datum[2])
-    np.testing.assert_array_equal(before, points(straight.belief))
-    assert straight.belief.record.history.count == 11
-    for k in range(3):
-        straight.observe(datum[0] + 1 + k, [2.0 + k, 1.0], [3.0, -1.0])
-    assert set(np.unique(points(straight.belief))) < set(np.unique(before))
+        report = session.observe(*datum)
+        np.testing.assert_allclose(report.parameters["theta"]["mean"], saved[0][k], rtol=1e-9)
+        np.testing.assert_allclose(report.log_evidence, saved[4][k], rtol=1e-9, atol=1e-9)
+        assert report.flags == (("history full",) if k == 11 else ())
+    assert session.belief.record.acceptance > 0
+    assert session.algorithm.move.capacity == session.belief.record.history.capacity == 22
+    assert session.belief.record.history.count == 11  # one datum fills the row of another
+    session.save(tmp_path / "stream.npz")
+    resumed = fl.Session.load(tmp_path / "stream.npz", learner, family())
+    assert session.observe(SHORT.times[8], [0.0, 0.0], datum[2]).flags == ("late",)
+    resumed.observe(SHORT.times[8], [0.0, 0.0], datum[2])
+    for each in (session, resumed):
+        assert each.observe(datum[0] + 1, [0.4, 0.3], datum[2]).flags == ()
+    assert same(session.belief, resumed.belief)
+    assert session.belief.record.history.count == 12
 
 
 @pytest.mark.parametrize("name", STILL_LEARNERS)
