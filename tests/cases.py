@@ -100,6 +100,8 @@ QUADRATURES = {  # with the degree up to which each is exact
     "gauss_hermite": (lambda: fl.GaussHermite(4), 7),
 }
 
+SCORES = {"tangent": fl.TangentScore, "fisher": fl.FisherScore, "paris": fl.ParisScore}
+
 FORMS = {"moment": fl.MomentForm, "square_root": fl.SquareRootForm}
 
 RESAMPLERS = {  # of copies, whose expected numbers are N w
@@ -449,6 +451,7 @@ LEARNERS = {
     "joint_ensemble": (lambda: fl.Joint(fl.EnsembleKalman(100)), 1.15),
     "joint_particle": (lambda: fl.Joint(fl.ParticleFilter(1000)), 1.15),
     "recursive_kalman": (lambda: fl.RecursiveMaximumLikelihood(fl.Kalman(), fl.natural_gradient()), 1.05),
+    "recursive_particle": (lambda: fl.RecursiveMaximumLikelihood(fl.ParticleFilter(100), fl.natural_gradient()), 1.15),
     "bank": (lambda: fl.Bank(fl.Joint(fl.ExtendedKalman()), walking, jnp.geomspace(0.05, 0.6, 5), 1e-3), 1.5),
     "low_rank_ensemble": (lambda: fl.LowRank(fl.EnsembleKalman(100), 2), 1.15),
     "nested_kalman": (lambda: fl.Nested(fl.Kalman(), 100, move=None), 1.15),

@@ -150,6 +150,24 @@ WRONG = {
         lambda: fl.RecursiveMaximumLikelihood(fl.RaoBlackwellised(fl.Kalman(), 9), fl.natural_gradient()),
         "filter: Kalman, ExtendedKalman, SigmaPoint or EnsembleKalman is needed, got RaoBlackwellised",
     ),
+    "tangents of particles": (
+        lambda: fl.RecursiveMaximumLikelihood(fl.ParticleFilter(9), fl.natural_gradient(), fl.TangentScore()),
+        "filter: Kalman, ExtendedKalman, SigmaPoint or EnsembleKalman is needed, got ParticleFilter",
+    ),
+    "particles of a Gaussian filter": (
+        lambda: fl.RecursiveMaximumLikelihood(fl.Kalman(), fl.natural_gradient(), fl.FisherScore()),
+        "filter: FisherScore needs a ParticleFilter, got Kalman",
+    ),
+    "the score of several substeps": (
+        lambda: fl.RecursiveMaximumLikelihood(fl.ParticleFilter(9), fl.natural_gradient()).init(
+            stepping_family(), key=jax.random.key(0)
+        ),
+        "transition: FisherScore needs one substep of Gaussian law, got EulerMaruyama; take steps=1 between closer data",
+    ),
+    "the score of one backward draw": (
+        lambda: fl.ParisScore(fl.BackwardSampling(1)),
+        "sampler.draws: a whole number of at least 2",
+    ),
     "no key": (lambda: fl.ParticleFilter(10).init(linear_model()), "key:"),
     "a bound of zero": (lambda: jumping(bound=0.0), "bound: a positive number"),
     "a bound below the intensity": (lambda: jumping(bound=0.5), "bound: at least the intensity 1.0"),

@@ -129,8 +129,9 @@ class AbstractEstimate(AbstractJointBelief):
 
 
 class TangentBelief(AbstractEstimate):
-    """An estimate, and the derivative of the belief about the state: the leaves of `tangent` are those of `state` with a row
-    for each entry of theta before them."""
+    """An estimate, and what tells its score: the derivative of the belief about the state, `tangent` having the leaves of
+    `state` with a row for each entry of theta before them, or for particles the mean score of the paths that end in each,
+    `(N, p)`."""
 
     parameters: AbstractBelief
     state: AbstractBelief

@@ -9,7 +9,7 @@ from filterlearn.filters.base import particle_info
 from filterlearn.models.base import starting_sample
 from filterlearn.numerics.densities import normalise
 from filterlearn.numerics.masking import choose, observed
-from filterlearn.proposals.base import AbstractProposal, weighed
+from filterlearn.proposals.base import AbstractProposal, Moved, weighed
 from filterlearn.proposals.bootstrap import Bootstrap
 from filterlearn.protocol import AbstractAlgorithm, needed, origin_of, strong
 from filterlearn.resamplers.adaptive import Adaptive
@@ -55,20 +55,23 @@ class ParticleFilter(AbstractAlgorithm):
     def update(self, problem, belief, datum, *, key=None):
         """Weights times the densities, then the resampler."""
         moved = weighed(problem.resolve().observation, belief.points, datum)
-        return self._weighed(Bootstrap(), belief, moved, belief.time, datum, needed(key))
+        return self.corrected(Bootstrap(), belief, moved, belief.time, datum, key)
 
     def step(self, problem, belief, datum, *, keys):
         """Points moved by the proposal, weighed and resampled."""
+        return self.corrected(self.proposal, *self.proposed(problem, belief, datum, keys=keys), datum.time, datum, keys[1])
+
+    def proposed(self, problem, belief, datum, *, keys) -> tuple[Particles, Moved]:
+        """The points that the proposal moves, as they were before, and moved."""
         model, start, (first, second) = problem.resolve(), origin_of(belief.time, datum.time), map(needed, keys)
         chosen = self.proposal.before(model, belief, start, datum, self.resampler, key=second)
-        moved = self.proposal.propose(model, chosen, start, datum, key=first)
-        return self._weighed(self.proposal, chosen, moved, datum.time, datum, second)
+        return chosen, self.proposal.propose(model, chosen, start, datum, key=first)
 
-    def _weighed(self, proposal, before, moved, time, datum, key):
-        """(belief, Info) of moved points."""
+    def corrected(self, proposal, before, moved, time, datum, key):
+        """(belief, Info) of moved points: weighed and resampled, with what `before` carries beside each."""
         factors = jnp.where(jnp.isnan(moved.log_weights), -jnp.inf, moved.log_weights)
         weights, evidence = normalise(before.log_weights + factors)
         there, mask = Particles(moved.points, before.log_weights, time, before.lineage), observed(datum.value)
         info = particle_info(there, moved.told, mask, jnp.where(mask.any(), evidence, 0.0), weights)
-        new = proposal.after(there, weights, self.resampler, key=key)
+        new = proposal.after(there, weights, self.resampler, key=needed(key))
         return choose(mask.any(), new, there), info

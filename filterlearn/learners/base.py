@@ -1,7 +1,6 @@
 """What the learners share."""
 
 import abc
-import math
 from typing import Any
 
 import equinox as eqx
@@ -10,16 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from filterlearn.beliefs.joint import TangentBelief
-from filterlearn.data import Datum
-from filterlearn.filters.particle import ParticleFilter
-from filterlearn.filters.quasi_monte_carlo import SequentialQuasiMonteCarlo
-from filterlearn.filters.rao_blackwellised import RaoBlackwellised
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.forgetting import forgetting_map
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import cholesky, lower_solve, semidefinite_factor, symmetric, upper_solve
-from filterlearn.numerics.tangents import pushed
 from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, origin_of, strong
+from filterlearn.scores.base import AbstractScore
 
 _STREAM = 2**31 - 2
 
@@ -55,17 +50,21 @@ def informed(covariance, factor):
     return symmetric(left @ covariance @ left.T + gain @ gain.T)
 
 
-class AbstractTangentLearner(AbstractLearner):
-    """One theta, and the derivative along it of the belief of the filter inside, hence the score and the Fisher information
-    of each datum (LeGland & Mevel 1997); the rest is what becomes of them."""
+class AbstractScoreLearner(AbstractLearner):
+    """One theta, and beside the belief of the filter inside what tells the score and the Fisher information of each datum;
+    the rest is what becomes of them."""
 
     filter: eqx.AbstractVar[Any]
 
+    @property
+    @abc.abstractmethod
+    def _score(self) -> AbstractScore:
+        """How the score is carried."""
+
     def _check_filter(self):
-        drawn = ParticleFilter | SequentialQuasiMonteCarlo | RaoBlackwellised
-        if isinstance(self.filter, drawn | AbstractLearner) or not isinstance(self.filter, AbstractAlgorithm):
-            name = type(self.filter).__name__
-            raise TypeError(f"filter: Kalman, ExtendedKalman, SigmaPoint or EnsembleKalman is needed, got {name}")
+        if isinstance(self.filter, AbstractLearner) or not isinstance(self.filter, AbstractAlgorithm):
+            raise TypeError(f"filter: one for the state alone is needed, got {type(self.filter).__name__}; use Kalman()")
+        self._score.check(self.filter)
 
     @abc.abstractmethod
     def _start(self, problem, time) -> tuple[Any, Any]:
@@ -80,56 +79,34 @@ class AbstractTangentLearner(AbstractLearner):
         """Both after a datum with this score and the Fisher information B B', B = `factor`."""
 
     def init(self, problem, *, key=None):
-        """theta at the prior's median, and the filter's start there with its tangent."""
+        """theta at the prior's median, and the filter's start there with what is carried."""
         if not isinstance(problem, ModelFamily):
             raise TypeError(f"problem: a learner needs a ModelFamily, got {type(problem).__name__}")
-
-        def start(theta, _):
-            return strong(self.filter.init(problem(theta), key=key)), ()
-
-        state, tangent, _ = pushed(start, strong(problem.median), None, None)
+        state, carried = self._score.init(self.filter, problem, strong(problem.median), key=key)
         known, optimiser = self._start(problem, state.time)
-        return strong(TangentBelief(known, state, tangent, optimiser))
+        return strong(TangentBelief(known, state, carried, optimiser))
 
     def predict(self, problem, belief, time, inputs=None, *, key=None):
-        """Parameters moved by their laws, their covariance widened; the filter's prediction and its tangent."""
+        """Parameters moved by their laws, their covariance widened; the filter's prediction."""
         known = self._moved(problem, belief.parameters, time)
-
-        def ahead(theta, state):
-            return self.filter.predict(problem(theta), state, time, inputs, key=key), ()
-
-        state, tangent, _ = pushed(ahead, known.mean, belief.state, belief.tangent)
-        return TangentBelief(known, state, tangent, belief.optimiser)
+        before = self.filter, problem, known.mean, belief.state, belief.tangent
+        return TangentBelief(known, *self._score.predict(*before, time, inputs, key=key), belief.optimiser)
 
     def update(self, problem, belief, datum, *, key=None):
         """The filter's update, its score and information, and what is learned from them."""
+        before = self.filter, problem, belief.parameters.mean, belief.state, belief.tangent
+        return self._after(belief.parameters, belief.optimiser, datum, *self._score.update(*before, datum, key=key))
 
-        def after(theta, state):
-            def told(value):
-                new, info = self.filter.update(problem(theta), state, Datum(datum.time, value, datum.inputs), key=key)
-                return info.log_evidence, (new, info)
+    def step(self, problem, belief, datum, *, keys):
+        """Parameters moved, the filter's step, and what is learned from its score and information."""
+        known = self._moved(problem, belief.parameters, datum.time)
+        before = self.filter, problem, known.mean, belief.state, belief.tangent
+        return self._after(known, belief.optimiser, datum, *self._score.step(*before, datum, keys=keys))
 
-            bend, (new, info) = jax.jacfwd(jax.grad(told, has_aux=True), has_aux=True)(datum.value)
-            return (new, info.log_evidence, info.predicted[0], -bend), info
-
-        known, optimiser = belief.parameters, belief.optimiser
-        (state, _, _, precision), slopes, info = pushed(after, known.mean, belief.state, belief.tangent)
-        tangent, score, along, bends = slopes
-        known, optimiser = self._learned(known, optimiser, score, fisher_factor(along, precision, bends))
-        new = choose(observed(datum.value).any(), TangentBelief(known, state, tangent, optimiser), belief)
-        lost = NOT_FINITE * ~jnp.isfinite(score).all()
-        return new, eqx.tree_at(lambda i: i.flags, info, (info.flags | lost).astype(info.flags.dtype))
-
-
-def fisher_factor(slopes, precision, bends):
-    """B `(p, m + m^2)` with B B' = dmu' H dmu + tr(H^-1 dH H^-1 dH) / 2, the Fisher information of N(mu, H^-1), from the
-    slopes of mu `(p, m)` and of H `(p, m, m)`; entries that the datum leaves out have no H and no share."""
-    told = jnp.diagonal(precision) > 0
-    both = told[:, None] & told
-    factor = cholesky(jnp.where(both, precision, jnp.eye(precision.shape[0], dtype=precision.dtype)))
-
-    def whitened(bend):
-        return lower_solve(factor, lower_solve(factor, jnp.where(both, bend, 0.0)).T)
-
-    spreads = jax.vmap(whitened)(bends).reshape(bends.shape[0], -1)
-    return jnp.concatenate([jnp.where(told, slopes, 0.0) @ factor, spreads / math.sqrt(2.0)], axis=1)
+    def _after(self, known, optimiser, datum, state, carried, scored):
+        """(belief, Info)."""
+        learned = self._learned(known, optimiser, scored.score, scored.factor)
+        new = choose(observed(datum.value).any(), learned, (known, optimiser))
+        info, lost = scored.info, NOT_FINITE * ~jnp.isfinite(scored.score).all()
+        flagged = eqx.tree_at(lambda i: i.flags, info, (info.flags | lost).astype(info.flags.dtype))
+        return TangentBelief(new[0], state, carried, new[1]), flagged

@@ -7,11 +7,12 @@ import numpy as np
 
 from filterlearn.beliefs.low_rank import LowRankGaussian
 from filterlearn.clock import whole
-from filterlearn.learners.base import AbstractTangentLearner
+from filterlearn.learners.base import AbstractScoreLearner
 from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
+from filterlearn.scores.tangent import TangentScore
 
 
-class LowRank(AbstractTangentLearner):
+class LowRank(AbstractScoreLearner):
     """A Gaussian belief about theta whose precision is a diagonal and `rank` columns, D + W W' (Chang, Duran-Martin,
     Shestopaloff, Jones & Murphy 2023, arXiv:2305.19535), with the score and the Fisher information B B' of each datum from
     the filter inside and its tangent:
@@ -25,7 +26,7 @@ class LowRank(AbstractTangentLearner):
 
     Memory O(p (rank + numbers of the filter's belief)), time O(p (rank + m^2)^2) and one reverse pass through the filter for
     each of those numbers, where they are fewer than p: no `(p, p)` matrix but for `.parameters.covariance`. `run` keeps every
-    belief: give `save`. Takes the filters that `RecursiveMaximumLikelihood` takes.
+    belief: give `save`. Takes the filters that `TangentScore` takes.
 
     Raises ValueError for parameters that move together, and where some forget and others do not.
     """
@@ -36,6 +37,10 @@ class LowRank(AbstractTangentLearner):
     def __check_init__(self):
         self._check_filter()
         whole("rank", self.rank, 1)
+
+    @property
+    def _score(self):
+        return TangentScore()
 
     def _start(self, problem, time):
         p, dtype = problem.size, problem.median.dtype

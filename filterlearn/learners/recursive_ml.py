@@ -8,9 +8,13 @@ import jax.numpy as jnp
 import optax
 
 from filterlearn.beliefs.gaussian import Gaussian
-from filterlearn.learners.base import AbstractTangentLearner, forgotten, informed
+from filterlearn.filters.particle import ParticleFilter
+from filterlearn.learners.base import AbstractScoreLearner, forgotten, informed
 from filterlearn.numerics.small import as_matrix, symmetric
 from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
+from filterlearn.scores.base import AbstractScore
+from filterlearn.scores.fisher import FisherScore
+from filterlearn.scores.tangent import TangentScore
 
 
 def natural_gradient(gain=1.0) -> optax.GradientTransformationExtraArgs:
@@ -27,32 +31,37 @@ def natural_gradient(gain=1.0) -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
-class RecursiveMaximumLikelihood(AbstractTangentLearner):
-    """theta_k = theta_k-1 + step(score_k), score_k = d log p(y_k | y_1..k-1) / d theta by the tangent filter, which carries
-    d belief / d theta beside the belief (LeGland & Mevel 1997, 36th IEEE Conference on Decision and Control, 3468-3473; gains
-    and their theory: Ljung & Soderstrom 1983, ISBN 9780262120951).
+class RecursiveMaximumLikelihood(AbstractScoreLearner):
+    """theta_k = theta_k-1 + step(score_k), score_k = d log p(y_k | y_1..k-1) / d theta (LeGland & Mevel 1997, 36th IEEE
+    Conference on Decision and Control, 3468-3473; for particles Poyiadjis, Doucet & Singh 2011, doi:10.1093/biomet/asq062;
+    gains and their theory: Ljung & Soderstrom 1983, ISBN 9780262120951).
 
     `optimiser` is any optax transformation, fed with -score: `optax.sgd(gain)` or a schedule of gains, `optax.adam`, clipping
-    before any of them, or `natural_gradient()`. theta starts at the prior's median and lives on the unconstrained scale. The
-    score is exact at a frozen theta (that of the filter's own evidence: the ensemble's at its fixed noise, members moved by
-    their paths); along a moving one each step's tangent belongs to the theta of that step, as usual.
+    before any of them, or `natural_gradient()`. theta starts at the prior's median and lives on the unconstrained scale.
+    `score` is how that is carried beside the belief; None is `TangentScore()` for Gaussian and ensemble filters, exact at a
+    frozen theta, and `FisherScore()` for a `ParticleFilter`, consistent there: the derivative along its paths degenerates.
+    Along a moving theta what is carried belongs to the theta of each step, as usual.
 
     `parameters` is Gaussian, with covariance P from the recursive Fisher information: P^-1 starts at the prior's precision
-    and gains, at each datum, the information of the Gaussian law that the filter predicted for it; motion and forgetting
-    widen P as they widen any belief. It is the spread of an efficient estimate: right for `natural_gradient(1.0)`, too small
-    for other gains. The state's belief is that at theta, without the uncertainty about theta.
-
-    Takes Kalman, extended, sigma-point and ensemble filters; particle filters are refused: the derivative along their paths
-    degenerates.
+    and gains, at each datum, the information of what was predicted for it; motion and forgetting widen P as they widen any
+    belief. It is the spread of an efficient estimate: right for `natural_gradient(1.0)`, too small for other gains. The
+    state's belief is that at theta, without the uncertainty about theta. TypeError for a filter that `score` does not take.
     """
 
     filter: AbstractAlgorithm
     optimiser: Any
+    score: AbstractScore | None = None
 
     def __check_init__(self):
-        self._check_filter()
         if not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser: an optax transformation is needed, got {type(self.optimiser).__name__}")
+        if self.score is not None and not isinstance(self.score, AbstractScore):
+            raise TypeError(f"score: TangentScore(), FisherScore() or None is needed, got {type(self.score).__name__}")
+        self._check_filter()
+
+    @property
+    def _score(self):
+        return self.score or (FisherScore() if isinstance(self.filter, ParticleFilter) else TangentScore())
 
     @property
     def _optimiser(self):

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-from numpyro.distributions import Distribution
+from numpyro.distributions import Delta, Distribution
 
 from filterlearn.beliefs.base import start_time
 from filterlearn.beliefs.gaussian import AbstractGaussianBelief, DiffuseGaussian, Gaussian, SquareRootGaussian
@@ -190,6 +190,11 @@ class Initial(eqx.Module):
         draws = jnp.asarray(self.distribution.sample(key, (n,)))
         return draws.reshape(n, -1).astype(jnp.promote_types(draws.dtype, jnp.float32))
 
+    def log_prob(self, x):
+        """Log-density at one state."""
+        law = self.distribution
+        return jnp.sum(law.log_prob(x.reshape(law.batch_shape + law.event_shape)))
+
     def moments(self):
         """Mean and covariance, for Gaussian beliefs."""
         mean = jnp.atleast_1d(self.distribution.mean)
@@ -231,6 +236,11 @@ class StateSpaceModel(eqx.Module):
     def resolve(self) -> StateSpaceModel:
         """The model itself (a bound family builds its own)."""
         return self
+
+
+def starts_gaussian(initial) -> bool:
+    """Whether the initial law is Gaussian by what it is, or known exactly: zero covariances are legal."""
+    return isinstance(initial, AbstractGaussianBelief) or isinstance(getattr(initial, "distribution", None), Delta)
 
 
 def starting_gaussian(initial):

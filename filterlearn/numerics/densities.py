@@ -18,6 +18,23 @@ def masked_normal(innovation: Float[Array, "m"], factor: Float[Array, "m m"], ma
     return -0.5 * jnp.sum(white**2) - logdet - 0.5 * LOG_2PI * jnp.sum(mask)
 
 
+def degenerate_normal(x: Float[Array, "n"], mean: Float[Array, "n"], factor: Float[Array, "n n"]) -> Float[Array, ""]:
+    """log N(x; mean, L L') over the directions with noise; those without, zero pivots of L, must be met up to rounding, or it
+    is -inf."""
+    pivots = jnp.diagonal(factor)
+    noisy = pivots > 0
+    white = lower_solve(factor + jnp.diag(jnp.where(noisy, 0.0, 1.0)), (x - mean)[:, None])[:, 0]
+    slack = 1e3 * jnp.finfo(x.dtype).eps * (1 + jnp.abs(x))
+    met = jnp.all(noisy | (jnp.abs(white) < slack))
+    return jnp.where(met, normal_peak(factor) - 0.5 * jnp.sum(jnp.where(noisy, white, 0.0) ** 2), -jnp.inf)
+
+
+def normal_peak(factor: Float[Array, "n n"]) -> Float[Array, ""]:
+    """The highest value of the same."""
+    pivots = jnp.diagonal(factor)
+    return -jnp.sum(jnp.where(pivots > 0, 0.5 * LOG_2PI + jnp.log(jnp.where(pivots > 0, pivots, 1.0)), 0.0))
+
+
 def safe_log(x):
     """The logarithm of what is not negative: -inf, with derivative 0, at 0."""
     return jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1.0)), -jnp.inf)

@@ -35,3 +35,24 @@ def inverse_cdf(log_weights, points):
     cumulative = jnp.cumsum(jnp.exp(log_weights))
     index = jnp.searchsorted(cumulative / cumulative[-1], points, side="right")
     return jnp.minimum(index, n - 1)
+
+
+def check_copies(name, filter, belief) -> None:
+    """TypeError unless each resampler of a filter takes along what stands beside the points of its belief."""
+    for resampler in jax.tree.leaves(filter, is_leaf=_is_resampler):
+        if _is_resampler(resampler) and not _copies(resampler, belief):
+            given = type(resampler).__name__
+            raise TypeError(f"filter: {name} needs a resampler that copies points, got {given}; use Systematic()")
+
+
+def _is_resampler(node):
+    return isinstance(node, AbstractResampler)
+
+
+def _copies(resampler, belief) -> bool:
+    tree = belief.points, belief.points
+    try:
+        jax.eval_shape(lambda: resampler.resample(belief.log_weights, tree, key=jax.random.key(0)))
+    except (AttributeError, TypeError):  # the tree is asked for what an array has
+        return False
+    return True

@@ -15,8 +15,8 @@ from filterlearn.beliefs.joint import JointBelief
 from filterlearn.beliefs.particles import Particles, drawn_by_weight
 from filterlearn.inputs import by_row
 from filterlearn.models.base import AbstractGaussianTransition
-from filterlearn.numerics.densities import LOG_2PI
-from filterlearn.numerics.small import lower_solve, semidefinite_factor, semidefinite_solve, symmetric
+from filterlearn.numerics.densities import degenerate_normal, normal_peak
+from filterlearn.numerics.small import semidefinite_factor, semidefinite_solve, symmetric
 from filterlearn.protocol import Trajectory, needed, origin_of
 
 
@@ -60,8 +60,9 @@ def neighbours(beliefs, *others):
     return jax.tree.map(lambda leaf: leaf[:-1], beliefs), *jax.tree.map(lambda leaf: leaf[1:], others)
 
 
-class _StepDensity(eqx.Module):
-    """log f(x' | x_i) of one Gaussian step from each of N points; a direction without noise must be met, up to rounding."""
+class StepDensity(eqx.Module):
+    """log f(x' | x_i) of one Gaussian step from each of N points, by its means `(N, n)` and lower factors `(N, n, n)`; a
+    direction without noise must be met, up to rounding."""
 
     means: Any
     factors: Any
@@ -74,12 +75,7 @@ class _StepDensity(eqx.Module):
 
     def at(self, point, index):
         """log f(point | x_index)."""
-        mean, factor = self.means[index], self.factors[index]
-        noisy = jnp.diagonal(factor) > 0
-        white = lower_solve(factor + jnp.diag(jnp.where(noisy, 0.0, 1.0)), (point - mean)[:, None])[:, 0]
-        slack = 1e3 * jnp.finfo(point.dtype).eps * (1 + jnp.abs(point))
-        met = jnp.all(noisy | (jnp.abs(white) < slack))
-        return jnp.where(met, self._level(factor) - 0.5 * jnp.sum(jnp.where(noisy, white, 0.0) ** 2), -jnp.inf)
+        return degenerate_normal(point, self.means[index], self.factors[index])
 
     def __call__(self, point):
         """log f(point | x_i) for every i."""
@@ -87,11 +83,16 @@ class _StepDensity(eqx.Module):
 
     def peak(self):
         """The highest value that any of them takes."""
-        return jnp.max(jax.vmap(self._level)(self.factors))
+        return jnp.max(jax.vmap(normal_peak)(self.factors))
 
-    def _level(self, factor):
-        pivots = jnp.diagonal(factor)
-        return -jnp.sum(jnp.where(pivots > 0, 0.5 * LOG_2PI + jnp.log(jnp.where(pivots > 0, pivots, 1.0)), 0.0))
+
+def check_density(name, transition) -> None:
+    """TypeError unless the law of a gap is one Gaussian step, whose density is known."""
+    if not isinstance(transition, AbstractGaussianTransition) or not transition.gaussian or transition.substeps != 1:
+        given = type(transition).__name__
+        raise TypeError(
+            f"transition: {name} needs one substep of Gaussian law, got {given}; take steps=1 between closer data"
+        )
 
 
 class AbstractBackwardSampler(AbstractSmoother):
@@ -109,11 +110,7 @@ class AbstractBackwardSampler(AbstractSmoother):
         name = type(self).__name__
         if not isinstance(beliefs, Particles):
             raise TypeError(f"trajectory: {name} needs Particles, got {type(beliefs).__name__}; use RauchTungStriebel")
-        if not isinstance(transition, AbstractGaussianTransition) or not transition.gaussian or transition.substeps != 1:
-            given = type(transition).__name__
-            raise TypeError(
-                f"transition: {name} needs one substep of Gaussian law, got {given}; take steps=1 between closer data"
-            )
+        check_density(name, transition)
 
     def backward(self, problem, beliefs, data, *, key):
         """One scan from the last particles to the first."""
@@ -125,7 +122,7 @@ class AbstractBackwardSampler(AbstractSmoother):
         def one(carry, each):
             index, after = carry
             belief, time, lineage, row, own = each
-            density = _StepDensity.of(transition, belief.points, origin_of(belief.time, time), time, read(row))
+            density = StepDensity.of(transition, belief.points, origin_of(belief.time, time), time, read(row))
             ancestors = None if lineage is None else lineage.places[index]
             new = self.chosen(belief.log_weights, density, after, ancestors, own)
             return (new, belief.points[new]), belief.points[new]

@@ -15,7 +15,7 @@ from filterlearn.clock import whole
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import semidefinite_solve, symmetric
 from filterlearn.protocol import AbstractAlgorithm
-from filterlearn.resamplers.base import AbstractResampler
+from filterlearn.resamplers.base import check_copies
 from filterlearn.smoothers.base import followed, restacked, sloped, stacked, with_moments
 
 
@@ -120,10 +120,7 @@ class _Points(AbstractPast):
         past = cls(jnp.swapaxes(_repeated(belief.points, length), 0, 1))
         if belief.lineage is not None:
             raise TypeError("filter: FixedLag keeps paths in the place of a lineage; give the filter inside Genealogy")
-        for resampler in jax.tree.leaves(filter, is_leaf=_is_resampler):
-            if _is_resampler(resampler) and not _copies(resampler, belief, past):
-                name = type(resampler).__name__
-                raise TypeError(f"filter: FixedLag needs a resampler that copies points, got {name}; use Systematic()")
+        check_copies("FixedLag", filter, belief)
         return past
 
     def predict(self, filter, problem, now, time, inputs, *, key):
@@ -148,19 +145,6 @@ def _repeated(leaf, length):
 
 def _pushed(new, row):
     return jnp.concatenate([new[None], row[:-1]])
-
-
-def _is_resampler(node):
-    return isinstance(node, AbstractResampler)
-
-
-def _copies(resampler, belief, past) -> bool:
-    """Whether a resampler takes anything beside the points."""
-    try:
-        jax.eval_shape(lambda: resampler.resample(belief.log_weights, (belief.points, past), key=jax.random.key(0)))
-    except (AttributeError, TypeError):  # the tree is asked for what an array has
-        return False
-    return True
 
 
 def _beside(now, past):
