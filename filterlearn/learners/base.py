@@ -12,7 +12,7 @@ from filterlearn.beliefs.joint import TangentBelief
 from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.forgetting import forgetting_map
 from filterlearn.numerics.masking import choose, observed
-from filterlearn.numerics.small import cholesky, lower_solve, semidefinite_factor, symmetric, upper_solve
+from filterlearn.numerics.small import as_matrix, cholesky, lower_solve, semidefinite_factor, symmetric, upper_solve
 from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, origin_of, strong
 from filterlearn.scores.base import AbstractScore
 
@@ -38,6 +38,17 @@ def forgotten(family, belief, time, *, key=None):
     own = None if key is None else jax.random.fold_in(key, _STREAM)  # `key` itself drives the filter's prediction
     law = forgetting_map(mean, belief.covariance, *places, *prior, kept, belief.fresh(1 - kept))
     return belief.mapped(*law, key=own)
+
+
+def moved(family, known, time):
+    """A Gaussian belief about theta alone at a later time: what forgets has forgotten, the rest has moved by its law."""
+    gap = time - origin_of(known.time, time)
+    known = forgotten(family, known, time)
+    slope = jax.jacfwd(lambda theta: family.motion(theta, gap)[0])(known.mean)
+    mean, factor = family.motion(known.mean, gap)
+    noise = as_matrix(factor) @ as_matrix(factor).T
+    covariance = symmetric(slope @ known.covariance @ slope.T + noise)
+    return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), known, (mean, covariance, time))
 
 
 def informed(covariance, factor):

@@ -3,15 +3,13 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import optax
 
 from filterlearn.beliefs.gaussian import Gaussian
 from filterlearn.filters.particle import ParticleFilter
-from filterlearn.learners.base import AbstractScoreLearner, forgotten, informed
-from filterlearn.numerics.small import as_matrix, symmetric
-from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
+from filterlearn.learners.base import AbstractScoreLearner, informed, moved
+from filterlearn.protocol import AbstractAlgorithm, strong
 from filterlearn.scores.base import AbstractScore
 from filterlearn.scores.fisher import FisherScore
 from filterlearn.scores.tangent import TangentScore
@@ -72,13 +70,7 @@ class RecursiveMaximumLikelihood(AbstractScoreLearner):
         return known, self._optimiser.init(known.mean)
 
     def _moved(self, problem, known, time):
-        gap = time - origin_of(known.time, time)
-        known = forgotten(problem, known, time)
-        slope = jax.jacfwd(lambda theta: problem.motion(theta, gap)[0])(known.mean)
-        mean, factor = problem.motion(known.mean, gap)
-        noise = as_matrix(factor) @ as_matrix(factor).T
-        covariance = symmetric(slope @ known.covariance @ slope.T + noise)
-        return eqx.tree_at(lambda b: (b.mean, b.covariance, b.time), known, (mean, covariance, time))
+        return moved(problem, known, time)
 
     def _learned(self, known, optimiser, score, factor):
         """The optimiser's step."""
