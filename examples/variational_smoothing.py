@@ -75,7 +75,7 @@ def score(name, seed):
     joint, means = exact(family, data)
     ours = fl.run(learner, family, data, key=jax.random.key(seed))
     pair = tuple(np.asarray(part) for part in learner.pair(ours.last))
-    return float(divergence(pair, joint)), float(abs(np.asarray(ours.beliefs.mean) - means).max())
+    return float(divergence(pair, joint)), float(abs(np.asarray(ours.mean) - means).max())
 
 
 def main(path="results/variational_smoothing.jsonl"):

@@ -479,7 +479,13 @@ def equal_gain(count):
 
 NARROW_LEARNERS = {  # of some families only, each with one
     "online_em": (lambda: fl.OnlineEM(fl.Kalman(), equal_gain), slope_family),
+    "online_variational": (
+        lambda: fl.OnlineVariational(fl.FullRank(), fl.natural_gradient(), iterations=10, draws=4, size=12),
+        slope_family,
+    ),
 }
+GUIDES = {"full_rank": fl.FullRank, "mean_field": fl.MeanField, "network": lambda: fl.NetworkGuide(16)}
+REGRESSIONS = {"polynomial": fl.Polynomial, "kernel_ridge": fl.KernelRidge}
 
 STILL_LEARNERS = {  # of parameters that stay, with two inputs and up to eleven data
     "nested_rejuvenation": lambda: fl.Nested(fl.Kalman(), 100, fl.Rejuvenation(11, inputs=np.zeros(2))),

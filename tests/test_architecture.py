@@ -19,7 +19,7 @@ HOUSE = Path(fl.__file__).parent
 APPLICATIONS = ("volatility", "rivals", "demo", "cli")  # they use the public names, as a user would
 ORDER = (
     *("numerics", "clock", "inputs", "data", "datasets", "beliefs", "models", "resamplers"),
-    *("analyses", "inflations", "quadratures", "forms", "proposals"),
+    *("analyses", "inflations", "quadratures", "forms", "proposals", "guides", "regressions"),
     *("protocol", "filters", "smoothers", "scores", "moves", "learners", "diagnostics", "posteriors", "training", "streams"),
     *APPLICATIONS,
 )
@@ -43,13 +43,14 @@ FENCES = {
 # Folders whose files are alternatives to each other: each imports base.py and its parents, and takes siblings as fields.
 ALTERNATIVES = (
     *("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers"),
-    *("analyses", "inflations", "quadratures", "forms", "proposals", "filters", "smoothers", "scores", "moves", "learners"),
+    *("analyses", "inflations", "quadratures", "forms", "proposals", "guides", "regressions"),
+    *("filters", "smoothers", "scores", "moves", "learners"),
 )
 COMPOSITES = ("beliefs.joint", "beliefs.mixture")  # made of the other beliefs
 # What computes an estimate or a law by a published method says whose it is.
 SOURCED = (
     *("models.transitions", "resamplers", "analyses", "inflations", "quadratures", "forms", "proposals"),
-    *("filters", "smoothers", "scores", "moves", "learners", "posteriors"),
+    *("guides", "regressions", "filters", "smoothers", "scores", "moves", "learners", "posteriors"),
 )
 SOURCE = re.compile(r"doi:10\.\d{4,9}/\S+|arXiv:\d{4}\.\d{4,5}|ISBN \d{13}")
 
@@ -162,7 +163,18 @@ def registered():
 def test_every_implementation_is_registered():
     kinds = (
         *("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers", "analyses"),
-        *("quadratures", "forms", "proposals", "filters", "smoothers", "scores", "moves", "learners"),
+        *(
+            "quadratures",
+            "forms",
+            "proposals",
+            "guides",
+            "regressions",
+            "filters",
+            "smoothers",
+            "scores",
+            "moves",
+            "learners",
+        ),
     )
     assert {c.__name__ for c in set(finished(kinds)) - registered()} == set()
 

@@ -132,6 +132,21 @@ WRONG = {
         lambda: fl.OnlineEM(fl.Kalman(), 0.1).init(stepping_family()),
         "transition: OnlineEM needs LinearDiscrete of arrays, got EulerMaruyama",
     ),
+    "a variational learner of substeps": (
+        lambda: fl.OnlineVariational(fl.FullRank(), fl.natural_gradient()).init(stepping_family(), key=jax.random.key(0)),
+        "transition: OnlineVariational needs one substep of Gaussian law, got EulerMaruyama",
+    ),
+    "a variational learner of few points": (
+        lambda: fl.OnlineVariational(fl.FullRank(), fl.natural_gradient(), size=2).init(
+            regression_family(), key=jax.random.key(0)
+        ),
+        "size: at least 3 points are needed for 1 states, got 2",
+    ),
+    "an optimiser of guides": (
+        lambda: fl.OnlineVariational(fl.FullRank(), fl.natural_gradient(), climb=0.1),
+        "climb: an optax transformation is needed, got float",
+    ),
+    "a ridge of zero": (lambda: fl.KernelRidge(0.0), "ridge: a positive number is needed, got 0.0"),
     "family as model": (lambda: fl.Kalman().init(regression_family()), "problem:"),
     "model as family": (lambda: fl.Joint(fl.ExtendedKalman()).init(linear_model()), "problem:"),
     "kalman inside joint": (lambda: fl.Joint(fl.Kalman()), "filter:"),

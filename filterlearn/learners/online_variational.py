@@ -1,12 +1,14 @@
 """Variational smoothing and learning, one datum at a time."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.lax import stop_gradient
 from jaxtyping import Array, Float
 
@@ -27,6 +29,7 @@ from filterlearn.regressions.base import AbstractRegression
 from filterlearn.regressions.polynomial import Polynomial
 
 _RULE = Cubature()
+_FAR = 3.0  # beyond the radius of most points, in standard deviations
 
 
 class Kernel(NamedTuple):
@@ -158,41 +161,44 @@ class OnlineVariational(AbstractLearner):
     def _climbed(self, objective, fit, n, key):
         """The fit after all iterations; objective(fit, normals `(n,)`)."""
         gains = optax.cosine_decay_schedule(0.1, max(self.iterations, 1))
-        climb = optax.adam(gains, eps=1e-3) if self.climb is None else self.climb
+        climb = optax.adam(gains, eps=0.1) if self.climb is None else self.climb
+        flat, whole_of = ravel_pytree(fit)
 
-        def mean(fit, noise):
-            return -jnp.mean(jax.vmap(lambda e: objective(fit, e))(noise))
+        def mean(flat, noise):
+            return -jnp.mean(jax.vmap(lambda e: objective(whole_of(flat), e))(noise))
 
-        def one(carry, own):
-            fit, state = carry
-            noise = normals(own, (self.draws, n), jax.tree.leaves(fit)[0].dtype)
-            step, state = climb.update(jax.grad(mean)(fit, noise), state, fit)
-            return (optax.apply_updates(fit, step), state), None
+        def one(carry, noise):
+            flat, state = carry
+            step, state = climb.update(jax.grad(mean)(flat, noise), state, flat)
+            return (flat + step, state), None
 
-        return jax.lax.scan(one, (fit, climb.init(fit)), jax.random.split(key, self.iterations))[0][0]
+        noise = normals(key, (self.iterations, self.draws, n), flat.dtype)
+        return whole_of(jax.lax.scan(one, (flat, climb.init(flat)), noise)[0][0])
 
     def _mean(self, kernel, z):
         """Of e given z."""
         return self.guide.restricted(kernel.slope) @ z + kernel.offset + self.guide.bend(kernel.bend, z)
 
     def _told(self, past, e):
-        """(dV / de, S)."""
-        both = self.regression.at(past.values, e)
-        return both[: e.shape[0]], both[e.shape[0] :] - past.mean
+        """(dV / de, S). Far from all points V falls as that of N(0, I), so that it has a maximum whatever the regression."""
+        n, reach = e.shape[0], math.sqrt(e.shape[0]) + _FAR
+        near = e * reach / jnp.maximum(jnp.linalg.norm(e), reach)
+        return self.regression.at(past.values, near)[:n] - (e - near), self.regression.at(past.values, e)[n:] - past.mean
+
+    def earlier(self, belief, x: Float[Array, "n"], noise: Float[Array, "n"]) -> Float[Array, "n"]:
+        """x_t-1 given x_t under q, from standard normals."""
+        past = belief.past
+        z = lower_solve(past.ahead.factor, (x - past.ahead.mean)[:, None])[:, 0]
+        e = self._mean(past.kernel, z) + self._lower(past.kernel.raw) @ noise
+        return past.before.mean + past.before.factor @ e
 
     def pair(self, belief) -> tuple[Float[Array, "k"], Float[Array, "k k"]]:
         """Mean and covariance of (x_t-1, x_t) under q, by cubature: exact where the kernel is affine."""
-        state, past, n = belief.state, belief.past, belief.mean.shape[0]
+        n = belief.mean.shape[0]
         nodes, weights, _ = _RULE.points(2 * n, belief.mean.dtype)
-        lower = self._lower(past.kernel.raw)
-
-        def placed(noise):
-            x = state.mean + state.factor @ noise[:n]
-            z = lower_solve(past.ahead.factor, (x - past.ahead.mean)[:, None])[:, 0]
-            e = self._mean(past.kernel, z) + lower @ noise[n:]
-            return jnp.concatenate([past.before.mean + past.before.factor @ e, x])
-
-        points = jax.vmap(placed)(nodes)
+        now = belief.state.mean + nodes[:, :n] @ belief.state.factor.T
+        before = jax.vmap(functools.partial(self.earlier, belief))(now, nodes[:, n:])
+        points = jnp.concatenate([before, now], axis=1)
         mean = weights @ points
         return mean, (points - mean).T @ (weights[:, None] * (points - mean))
 
