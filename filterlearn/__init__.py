@@ -122,6 +122,8 @@ _HOME = {
     "posteriors.base": "Target",
     "posteriors.condition": "condition",
     "posteriors.fit": "fit",
+    "posteriors.iterated_filtering": "IteratedFiltering",
+    "posteriors.profile": "ProfileInterval adjusted_profile",
     "posteriors.ensemble_optimiser": "EnsembleOptimiser",
     "posteriors.blackjax": "NUTS",
     "posteriors.numpyro": "NumPyroNUTS",

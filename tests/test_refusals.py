@@ -151,6 +151,22 @@ WRONG = {
     "model as family": (lambda: fl.Joint(fl.ExtendedKalman()).init(linear_model()), "problem:"),
     "kalman inside joint": (lambda: fl.Joint(fl.Kalman()), "filter:"),
     "form": (lambda: fl.Kalman("square root"), "form: MomentForm(), SquareRootForm() or None is needed, got str"),
+    "iterated filtering of another kind": (lambda: fl.IteratedFiltering(fl.Kalman(), 3), "filter: ParticleFilter is needed"),
+    "the top of what moves": (
+        lambda: fl.IteratedFiltering(fl.ParticleFilter(9), 3).maximise(
+            regression_family(), fl.Dataset([1], [1.0]), key=jax.random.key(0)
+        ),
+        "family: ['theta'] move",
+    ),
+    "a short profile": (lambda: fl.adjusted_profile([1.0, 2.0], [0.0, 1.0]), "values: at least six"),
+    "a profile without a top": (
+        lambda: fl.adjusted_profile(np.arange(9.0), np.arange(9.0) ** 2),
+        "log_evidence: the profile",
+    ),
+    "a residual that is a number": (
+        lambda: fl.EnsembleOptimiser(3).minimise(jnp.sum, jnp.ones(2), 1, key=jax.random.key(0)),
+        "residual: a vector is needed",
+    ),
     "rank": (lambda: fl.LowRank(fl.Kalman(), 0), "rank: a whole number of at least 1"),
     "particles inside low rank": (lambda: fl.LowRank(fl.ParticleFilter(9), 2), "filter: Kalman, ExtendedKalman"),
     "low rank of a joint motion": (
