@@ -31,7 +31,7 @@ class _Perturbed(AbstractDynamics):
 class _Restarted(AbstractAlgorithm):
     """The joint particle filter, started from given parameters, each moved once."""
 
-    inner: Joint
+    inner: AbstractAlgorithm
     thetas: Any
 
     def init(self, problem, *, key=None):
@@ -71,7 +71,7 @@ class IteratedFiltering(eqx.Module):
     simulated, and only the observation needs a density. Cost: `passes` particle filters.
     """
 
-    filter: ParticleFilter
+    filter: AbstractAlgorithm
     passes: int = eqx.field(static=True)
     scale: Any = 0.1
     cooling: Any = 0.9
