@@ -20,6 +20,7 @@ from filterlearn.models.gaps import distinct_gaps, prepared
 from filterlearn.models.simulate import path
 
 NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE, OUT_OF_RANGE, HISTORY_FULL, NOISY = 1, 2, 4, 8, 16, 32, 64
+SURPRISED = 128
 ASKING = HISTORY_FULL | NOISY  # for a larger algorithm
 FLAGS = {
     NOT_FINITE: "not finite",
@@ -29,6 +30,7 @@ FLAGS = {
     OUT_OF_RANGE: "out of range",
     HISTORY_FULL: "history full",
     NOISY: "evidence noisy",
+    SURPRISED: "surprised",
 }
 
 
@@ -40,7 +42,7 @@ class Info(eqx.Module):
     effective sample size (NaN for Gaussian beliefs); `flags` a sum of 1 not finite, 2 covariance lost, 4 weights or
     ensemble collapsed, 8 late, 16 out of range (a particle's state is not finite: it exploded, or a jump's intensity passed
     its bound), 32 history full (the buffer of data that a move filters again), 64 evidence noisy (of
-    the filter inside: it asks for more points).
+    the filter inside: it asks for more points), 128 surprised (a monitor: the data are not as predicted).
     """
 
     log_evidence: Any

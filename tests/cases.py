@@ -92,6 +92,7 @@ DYNAMICS = {
     "random_walk": lambda: fl.RandomWalk(0.3),
     "ornstein_uhlenbeck": lambda: fl.OrnsteinUhlenbeck(2.0, 0.5),
     "forgetting": lambda: fl.Forgetting(10.0),
+    "change_point": lambda: fl.ChangePoint(0.3, fl.OrnsteinUhlenbeck(2.0, 0.5)),
 }
 
 QUADRATURES = {  # with the degree up to which each is exact
@@ -197,6 +198,7 @@ BELIEFS = {
         NORMAL.time,
     ),
     "recollecting": lambda: fl.RecollectingBelief(NORMAL, NORMAL, ()),
+    "monitored": lambda: fl.MonitoredBelief(fl.JointBelief(NORMAL, 2), jnp.zeros(3)),
     "nested": lambda: fl.NestedBelief(
         fl.Particles(jnp.asarray(POINTS), LOG_WEIGHTS, NORMAL.time),
         jax.vmap(lambda m: eqx.tree_at(lambda b: b.mean, NORMAL, m))(jnp.asarray(POINTS)),
@@ -454,6 +456,7 @@ LEARNERS = {
     "recursive_particle": (lambda: fl.RecursiveMaximumLikelihood(fl.ParticleFilter(100), fl.natural_gradient()), 1.15),
     "bank": (lambda: fl.Bank(fl.Joint(fl.ExtendedKalman()), walking, jnp.geomspace(0.05, 0.6, 5), 1e-3), 1.5),
     "low_rank_ensemble": (lambda: fl.LowRank(fl.EnsembleKalman(100), 2), 1.15),
+    "monitored": (lambda: fl.Monitored(fl.Joint(fl.ExtendedKalman()), fl.Wager(1e-6), 0.0), 1 + 1e-9),
     "nested_kalman": (lambda: fl.Nested(fl.Kalman(), 100, move=None), 1.15),
     "nested_extended": (lambda: fl.Nested(fl.ExtendedKalman(), 100, move=None), 1.15),
     "nested_ensemble": (lambda: fl.Nested(fl.EnsembleKalman(30), 100, move=None), 1.15),

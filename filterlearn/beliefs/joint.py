@@ -172,3 +172,29 @@ class BankBelief(AbstractJointBelief, AbstractWeighted):
         chosen = jax.tree.map(lambda leaf: leaf[index], self.members)
         states, thetas = jax.vmap(lambda b, k: b.sample_both(1, key=k))(chosen, jax.random.split(second, n))
         return states[:, 0], thetas[:, 0]
+
+
+class MonitoredBelief(AbstractJointBelief):
+    """What a learner knows, and the logarithms of a monitor's wagers against it."""
+
+    inside: AbstractJointBelief
+    wagers: Float[Array, "3"]
+
+    @property
+    def time(self) -> Any:
+        """Time of the belief."""
+        return self.inside.time
+
+    @property
+    def parameters(self) -> AbstractBelief:
+        """The learner's parameters."""
+        return self.inside.parameters
+
+    @property
+    def state(self) -> AbstractBelief:
+        """The learner's state."""
+        return self.inside.state
+
+    def sample_both(self, n: int, *, key):
+        """The learner's draws."""
+        return self.inside.sample_both(n, key=key)

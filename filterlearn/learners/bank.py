@@ -87,6 +87,14 @@ class Bank(AbstractLearner):
         members, infos = self._each(after, problem, belief.members, keys)
         return self._weighed(BankBelief(members, belief.log_weights, datum.time), members, infos, datum)
 
+    def widened(self, problem, belief, kept, *, key=None):
+        """Each member's."""
+
+        def wide(given, member, k):
+            return self.learner.widened(given, member, kept, key=k)
+
+        return BankBelief(self._each(wide, problem, belief.members, key), belief.log_weights, belief.time)
+
     def _weighed(self, belief, members, infos, datum):
         """(belief, Info) from what each member says."""
         weights, info = weighed(belief.log_weights, infos, datum.value)

@@ -22,22 +22,35 @@ _STREAM = 2**31 - 2
 class AbstractLearner(AbstractAlgorithm):
     """An algorithm one level up: its problem is a ModelFamily, and the parameters are part of what it infers."""
 
+    def widened(self, problem, belief, kept, *, key=None):
+        """The belief with that about the parameters let go towards their prior: posterior^kept x prior^(1 - kept)."""
+        raise TypeError(f"learner: {type(self).__name__} cannot let go of what it learned; give the monitor no response")
 
-def forgotten(family, belief, time, *, key=None):
-    """A belief about a vector that ends in theta, with the parameters that forget let go towards their prior over the time
-    since the belief. What it says of the other parameters stays, and of everything else given the parameters. Points that
-    resampling has copied are parted: the share 1 - lambda of each deviation is drawn afresh."""
-    entries, kept = family.kept(time - origin_of(belief.time, time))
-    if not entries.size:
-        return belief
+
+def let_go(family, belief, entries, kept, *, key=None):
+    """A belief about a vector that ends in theta, with the entries (indices) of theta let go towards their prior: its power
+    `kept` `(f,)` stays. What it says of the other parameters stays, and of everything else given the parameters. Points that
+    resampling has copied are parted: the share 1 - kept of each deviation is drawn afresh."""
     mean = belief.mean
     others = np.setdiff1d(np.arange(family.size), entries)
     places = [jnp.asarray(part + mean.shape[0] - family.size) for part in (others, entries)]
     prior = family.median[entries], family.sd[entries]
     kept = kept.astype(mean.dtype)
-    own = None if key is None else jax.random.fold_in(key, _STREAM)  # `key` itself drives the filter's prediction
+    own = None if key is None else jax.random.fold_in(key, _STREAM)  # `key` itself drives the filter
     law = forgetting_map(mean, belief.covariance, *places, *prior, kept, belief.fresh(1 - kept))
     return belief.mapped(*law, key=own)
+
+
+def forgotten(family, belief, time, *, key=None):
+    """The parameters that forget let go, over the time since the belief."""
+    entries, kept = family.kept(time - origin_of(belief.time, time))
+    return let_go(family, belief, entries, kept, key=key) if entries.size else belief
+
+
+def released(family, belief, kept, *, key=None):
+    """All parameters let go by the same power."""
+    everything = np.arange(family.size)
+    return let_go(family, belief, everything, jnp.full(family.size, kept, family.median.dtype), key=key)
 
 
 def moved(family, known, time):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import JointBelief
 from filterlearn.filters.kalman import Kalman
-from filterlearn.learners.base import AbstractLearner, forgotten
+from filterlearn.learners.base import AbstractLearner, forgotten, released
 from filterlearn.models.base import (
     AbstractGaussianObservation,
     AbstractGaussianTransition,
@@ -21,7 +21,7 @@ from filterlearn.models.base import (
 )
 from filterlearn.models.family import ModelFamily
 from filterlearn.models.observations.base import AbstractMaskedGaussian
-from filterlearn.numerics.small import as_matrix, spread
+from filterlearn.numerics.small import as_matrix
 from filterlearn.protocol import AbstractAlgorithm
 
 
@@ -44,18 +44,17 @@ class _Moved(_Parts, AbstractTransition):
 
     def noise_shape(self, x, u=None):
         inner = self.model(x).transition.noise_shape(self.state(x), u)
-        return (math.prod(inner) + self.family.size,)
+        return (math.prod(inner) + self.family.size + self.family.chances,)
 
     def draw_noise(self, n, x, u=None, *, key):
         first, second = jax.random.split(key)
         inner = self.model(x).transition.draw_noise(n, self.state(x), u, key=first)
-        return inner, jax.random.normal(second, (n, self.family.size), x.dtype)
+        return inner, jax.random.normal(second, (n, self.family.size + self.family.chances), x.dtype)
 
     def push(self, x, t0, t1, u, noise):
         inner, own = noise
         moved = self.model(x).transition.push(self.state(x), t0, t1, u, inner)
-        mean, factor = self.family.motion(x[-self.family.size :], t1 - t0)
-        return jnp.concatenate([moved, mean + spread(factor, own)])
+        return jnp.concatenate([moved, self.family.moved(x[-self.family.size :], t1 - t0, own)])
 
 
 class _GaussianMoved(_Parts, AbstractGaussianTransition):
@@ -69,8 +68,10 @@ class _GaussianMoved(_Parts, AbstractGaussianTransition):
 
     @property
     def gaussian(self) -> bool:
-        """In one substep: over several, parameters move in each, but `push` moves them once."""
-        return self.substeps == 1 and self.family(self.family.median).resolve().transition.gaussian
+        """In one substep of parameters whose motion is: over several, these move in each, but `push` moves them once."""
+        return (
+            self.substeps == 1 and not self.family.chances and self.family(self.family.median).resolve().transition.gaussian
+        )
 
     def moments(self, x, t0, t1, u=None):
         mean, factor = self.model(x).transition.moments(self.state(x), t0, t1, u)
@@ -190,3 +191,7 @@ class Joint(AbstractLearner):
         """Both corrected."""
         new, info = self.filter.update(stacked(problem), belief.stacked, datum, key=key)
         return self._wrap(problem, new), info
+
+    def widened(self, problem, belief, kept, *, key=None):
+        """The state keeps its law given the parameters."""
+        return self._wrap(problem, released(problem, belief.stacked, kept, key=key))

@@ -11,12 +11,11 @@ from filterlearn.beliefs.joint import NestedBelief
 from filterlearn.beliefs.particles import Particles
 from filterlearn.clock import whole
 from filterlearn.filters.base import weighed
-from filterlearn.learners.base import AbstractLearner, forgotten
+from filterlearn.learners.base import AbstractLearner, forgotten, released
 from filterlearn.models.family import ModelFamily
 from filterlearn.moves.base import AbstractMove
 from filterlearn.moves.liu_west import LiuWest
 from filterlearn.numerics.masking import choose, observed
-from filterlearn.numerics.small import spread
 from filterlearn.protocol import NOISY, AbstractAlgorithm, needed, origin_of, same, strong
 from filterlearn.resamplers.systematic import Systematic
 
@@ -114,13 +113,8 @@ class Nested(AbstractLearner):
         first, second = jax.random.split(needed(key))
         gap = time - origin_of(belief.time, time)
         thetas = forgotten(problem, belief.parameters, time, key=key).points
-        noise = jax.random.normal(first, thetas.shape, thetas.dtype)
-
-        def moved(theta, z):
-            mean, factor = problem.motion(theta, gap)
-            return mean + spread(factor, z)
-
-        return jax.vmap(moved)(thetas, noise), second
+        noise = jax.random.normal(first, (self.size, problem.size + problem.chances), thetas.dtype)
+        return jax.vmap(lambda theta, z: problem.moved(theta, gap, z))(thetas, noise), second
 
     def update(self, problem, belief, datum, *, key=None):
         """Each filter's update; its evidence weighs its parameters."""
@@ -154,3 +148,10 @@ class Nested(AbstractLearner):
 
         after = jax.lax.cond(seen & (info.ess < self.threshold * self.size), renewed, lambda: told)
         return after, eqx.tree_at(lambda i: i.flags, info, info.flags | self._move.flags(after.record))
+
+    def widened(self, problem, belief, kept, *, key=None):
+        """Each filter inside keeps its belief about the state. TypeError with `Rejuvenation`, whose record is of particles that
+        stay."""
+        if belief.record is not None:
+            raise TypeError(f"move: {type(self._move).__name__} is for parameters that stay; take Jitter, LiuWest or None")
+        return eqx.tree_at(lambda b: b.parameters, belief, released(problem, belief.parameters, kept, key=key))

@@ -8,7 +8,7 @@ import optax
 
 from filterlearn.beliefs.gaussian import Gaussian
 from filterlearn.filters.particle import ParticleFilter
-from filterlearn.learners.base import AbstractScoreLearner, informed, moved
+from filterlearn.learners.base import AbstractScoreLearner, informed, moved, released
 from filterlearn.protocol import AbstractAlgorithm, strong
 from filterlearn.scores.base import AbstractScore
 from filterlearn.scores.fisher import FisherScore
@@ -77,3 +77,7 @@ class RecursiveMaximumLikelihood(AbstractScoreLearner):
         covariance = informed(known.covariance, factor)
         step, optimiser = self._optimiser.update(-score, optimiser, known.mean, covariance=covariance)
         return eqx.tree_at(lambda b: (b.mean, b.covariance), known, (known.mean + step, covariance)), optimiser
+
+    def widened(self, problem, belief, kept, *, key=None):
+        """The estimate and its covariance; what carries the score stays."""
+        return eqx.tree_at(lambda b: b.parameters, belief, released(problem, belief.parameters, kept))

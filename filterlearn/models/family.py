@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from numpyro.distributions.transforms import biject_to
 
 from filterlearn.models.base import StateSpaceModel
-from filterlearn.models.parameter_dynamics.base import AbstractDynamics
+from filterlearn.models.parameter_dynamics.base import AbstractDynamics, Prior
 from filterlearn.models.parameter_dynamics.static import Static
 from filterlearn.numerics.leaves import divided, joined, replaced, selected
 from filterlearn.numerics.small import as_matrix
@@ -40,7 +40,7 @@ class Parameter(eqx.Module):
 
 def _check_motion(name, given):
     if not isinstance(given, AbstractDynamics):
-        raise TypeError(f"{name}: Static, RandomWalk, OrnsteinUhlenbeck or Forgetting is needed, got {given!r}")
+        raise TypeError(f"{name}: Static, RandomWalk, OrnsteinUhlenbeck, Forgetting or ChangePoint is needed, got {given!r}")
 
 
 class _Build(eqx.Module):
@@ -236,18 +236,35 @@ class ModelFamily(eqx.Module):
         together."""
 
         def moments(law, pieces):
-            here, centre = (jnp.concatenate([v[piece] for piece in pieces]) for v in (theta, self.median))
-            return law.moments(here, gap, centre)
+            return law.moments(_joined(theta, pieces), gap, self._prior(pieces))
 
         laws = self._laws()
         means, noises = zip(*(moments(*each) for each in laws), strict=True)
         together = any(noise.ndim == 2 for noise in noises)
         noise = jax.scipy.linalg.block_diag(*map(as_matrix, noises)) if together else jnp.concatenate(noises)
-        mean = jnp.concatenate(means)
-        if not self.dynamics:
-            return mean, noise
-        back = np.argsort(self._entries([piece for _, pieces in laws for piece in pieces]))
+        mean, back = jnp.concatenate(means), self._back(laws)
         return mean[back], noise[back][:, back] if together else noise[back]
+
+    def _prior(self, pieces) -> Prior:
+        return Prior(_joined(self.median, pieces), _joined(self.sd, pieces))
+
+    def _back(self, laws) -> Int[np.ndarray, "p"]:
+        """Where each entry of theta stands among those of the laws."""
+        return np.argsort(self._entries([piece for _, pieces in laws for piece in pieces]))
+
+    @property
+    def chances(self) -> int:
+        """How many standard normals a draw of the motion takes beside one for each entry; 0 where it is Gaussian."""
+        return sum(law.chances for law, _ in self._laws())
+
+    def moved(self, theta, gap, noise) -> Float[Array, "p"]:
+        """theta after a gap, from `size + chances` standard normals."""
+        laws, after, used = self._laws(), [], self.size
+        for law, pieces in laws:
+            own = jnp.concatenate([_joined(noise, pieces), noise[used : used + law.chances]])
+            after.append(law.moved(_joined(theta, pieces), gap, self._prior(pieces), own))
+            used += law.chances
+        return jnp.concatenate(after)[self._back(laws)]
 
     def kept(self, gap) -> tuple[Int[np.ndarray, "f"], Float[Array, "f"]]:
         """The entries of theta that forget, and the power of the belief about each that outlasts the gap."""
@@ -304,6 +321,11 @@ class BoundFamily(eqx.Module):
     def resolve(self) -> StateSpaceModel:
         """The model at theta."""
         return self.family.build(self.family.constrain(self.theta))
+
+
+def _joined(vector, pieces):
+    """Some pieces of a vector, one after another."""
+    return jnp.concatenate([vector[piece] for piece in pieces])
 
 
 def _unconstrained(prior, n, key):

@@ -1,21 +1,45 @@
 """How a parameter moves, on the unconstrained scale."""
 
 import abc
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from filterlearn.numerics.small import spread
+
+
+class Prior(NamedTuple):
+    """The prior on the unconstrained scale, by its median and standard deviations `(p,)`."""
+
+    centre: Float[Array, "p"]
+    sd: Float[Array, "p"]
+
 
 class AbstractDynamics(eqx.Module):
-    """The Gaussian law of theta after a gap, and how much of the belief about it outlasts the gap. theta is the flat
-    unconstrained piece of one parameter, or of several that move together, in the order in which they are named."""
+    """The law of theta after a gap, and how much of the belief about it outlasts the gap. theta is the flat unconstrained
+    piece of one parameter, or of several that move together, in the order in which they are named."""
 
     @abc.abstractmethod
-    def moments(self, theta, gap, centre) -> tuple[Float[Array, "p"], Float[Array, "p *k"]]:
-        """Mean of theta after `gap` units of time, and its noise: standard deviations `(p,)`, or a factor `(p, p)`; `centre`
-        is the prior's median."""
+    def moments(self, theta, gap, prior: Prior) -> tuple[Float[Array, "p"], Float[Array, "p *k"]]:
+        """Mean of theta after a gap, and its noise: standard deviations `(p,)`, or a factor `(p, p)`."""
+
+    @property
+    def chances(self) -> int:
+        """How many standard normals a draw takes beside one for each entry: none of a Gaussian law."""
+        return 0
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether `moments` are all there is to it."""
+        return self.chances == 0 and self.kept(1.0) is None
+
+    def moved(self, theta, gap, prior: Prior, noise: Float[Array, "k"]) -> Float[Array, "p"]:
+        """theta after a gap, from standard normals."""
+        mean, factor = self.moments(theta, gap, prior)
+        return mean + spread(factor, noise)
 
     def kept(self, gap):
         """The power lambda of the belief that outlasts the gap, in posterior^lambda x prior^(1 - lambda); None: all of it."""

@@ -22,7 +22,7 @@ class Forgetting(AbstractDynamics):
 
     memory: Any
 
-    def moments(self, theta, gap, centre):
+    def moments(self, theta, gap, prior):
         """theta, 0: the parameter itself does not move."""
         return theta, jnp.zeros_like(theta)
 

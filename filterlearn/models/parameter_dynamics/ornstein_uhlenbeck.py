@@ -24,7 +24,7 @@ class OrnsteinUhlenbeck(AbstractDynamics):
         if np.ndim(self.scale) == 2 and np.ndim(self.timescale):
             raise ValueError(f"timescale: one number is needed with a matrix scale, got shape {np.shape(self.timescale)}")
 
-    def moments(self, theta, gap, centre):
+    def moments(self, theta, gap, prior):
         """The exact transition."""
         sd = noise(self.scale, theta.shape[0], safe_sqrt(-jnp.expm1(-2 * gap / self.timescale)))
-        return centre + (theta - centre) * jnp.exp(-gap / self.timescale), sd
+        return prior.centre + (theta - prior.centre) * jnp.exp(-gap / self.timescale), sd

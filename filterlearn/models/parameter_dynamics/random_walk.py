@@ -14,6 +14,6 @@ class RandomWalk(AbstractDynamics):
 
     scale: Any
 
-    def moments(self, theta, gap, centre):
+    def moments(self, theta, gap, prior):
         """theta, scale sqrt(gap)."""
         return theta, noise(self.scale, theta.shape[0], safe_sqrt(gap))

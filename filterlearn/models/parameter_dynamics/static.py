@@ -8,6 +8,6 @@ from filterlearn.models.parameter_dynamics.base import AbstractDynamics
 class Static(AbstractDynamics):
     """d theta = 0."""
 
-    def moments(self, theta, gap, centre):
+    def moments(self, theta, gap, prior):
         """theta, 0."""
         return theta, jnp.zeros_like(theta)
