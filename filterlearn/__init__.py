@@ -108,6 +108,7 @@ _HOME = {
     "learners.online_em": "OnlineEM",
     "learners.recursive_ml": "RecursiveMaximumLikelihood natural_gradient",
     "learners.tracking_bound": "tracking_bound TrackingBound",
+    "diagnostics.excitation": "excitation Excitation",
     "diagnostics.gradient": "check_gradient GradientReport",
     "diagnostics.log": "Report",
     "diagnostics.results": "to_datatree",
