@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test science mutants lint clean
+.PHONY: demo test science mutants soak lint clean
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "filterlearn needs Python 3.12 or later on the PATH; none was found. Set PYTHON=/path/to/python3.12"; exit 1; }
@@ -25,6 +25,9 @@ science: $(READY)
 
 mutants: $(READY)
 	@$(BIN)/python -m tests.mutants
+
+soak: $(READY)
+	@$(BIN)/python examples/long_stream.py
 
 lint: $(READY)
 	@$(BIN)/ruff check --quiet .

@@ -107,7 +107,7 @@ _HOME = {
     "learners.monitored": "Monitored Wager",
     "learners.online_em": "OnlineEM",
     "learners.recursive_ml": "RecursiveMaximumLikelihood natural_gradient",
-    "learners.tracking_bound": "tracking_bound TrackingBound",
+    "diagnostics.tracking_bound": "tracking_bound TrackingBound",
     "diagnostics.excitation": "excitation Excitation",
     "diagnostics.gradient": "check_gradient GradientReport",
     "diagnostics.log": "Report",

@@ -59,6 +59,12 @@ class LowRank(AbstractScoreLearner):
     def _learned(self, known, optimiser, score, factor):
         return known.informed(score, factor), optimiser
 
+    def widened(self, problem, belief, kept, *, key=None):
+        """The estimate and its precision; the tangent stays."""
+        power = jnp.full(problem.size, kept, problem.median.dtype)
+        new = belief.parameters.tempered(power, problem.median, problem.sd)
+        return eqx.tree_at(lambda b: b.parameters, belief, new)
+
 
 def _forgotten(problem, known, gap):
     """What is to be forgotten, forgotten."""

@@ -150,8 +150,7 @@ class Nested(AbstractLearner):
         return after, eqx.tree_at(lambda i: i.flags, info, info.flags | self._move.flags(after.record))
 
     def widened(self, problem, belief, kept, *, key=None):
-        """Each filter inside keeps its belief about the state. TypeError with `Rejuvenation`, whose record is of particles that
-        stay."""
+        """Each filter inside keeps its belief about the state. Refused by name with `Rejuvenation`: its particles stay."""
         if belief.record is not None:
             raise TypeError(f"move: {type(self._move).__name__} is for parameters that stay; take Jitter, LiuWest or None")
         return eqx.tree_at(lambda b: b.parameters, belief, released(problem, belief.parameters, kept, key=key))

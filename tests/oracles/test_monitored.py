@@ -64,9 +64,10 @@ def test_a_change_is_noticed_and_learned_anew(entry):
         fl.Joint(fl.EnsembleKalman(50)),
         fl.Nested(fl.Kalman(), 50),
         fl.RecursiveMaximumLikelihood(fl.Kalman(), fl.natural_gradient()),
+        fl.LowRank(fl.Kalman(), 1),
         fl.Monitored(fl.Joint(fl.ExtendedKalman())),
     ],
-    ids=["extended", "ensemble", "nested", "recursive", "monitored"],
+    ids=["extended", "ensemble", "nested", "recursive", "low_rank", "monitored"],
 )
 def test_letting_go_of_everything_is_the_prior(learner):
     """Mean and covariance of Gaussians and ensembles, to rounding; the particles have them within five standard errors."""
