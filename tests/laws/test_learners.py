@@ -358,3 +358,14 @@ def test_angles_wrap_inside_a_learner(name):
     one, two = (fl.run(LEARNER(name), family, data, key=KEY, save=moments).saved for data in (near, far))
     for ours, theirs in zip(one, two, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+def test_parameters_of_an_ensemble_take_an_inflation_of_their_own():
+    """One factor for each entry of (x, theta): to rounding."""
+    data = fl.Dataset([1.0], [[0.3, 0.2]], [[1.0, 1.0]])
+    factors = jnp.array([1.3, 1.0, 0.8])
+    plain, own = (
+        fl.run(fl.Joint(fl.EnsembleKalman(20, inflation=rule)), hidden_family(), data, key=KEY).last.stacked.members
+        for rule in (1.0, fl.Multiplicative(factors))
+    )
+    np.testing.assert_allclose(own - own.mean(0), factors * (plain - plain.mean(0)), atol=1e-12)
