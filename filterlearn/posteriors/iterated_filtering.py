@@ -24,7 +24,7 @@ class _Perturbed(AbstractDynamics):
 
     sd: Any
 
-    def moments(self, theta, gap, centre):
+    def moments(self, theta, gap, prior):
         return theta, jnp.broadcast_to(self.sd, theta.shape)
 
 
