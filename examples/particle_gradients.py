@@ -6,13 +6,15 @@ known from a grid.
 resampled below half the effective size (the setting of Corenflos, Thornton, Deligiannidis & Doucet 2021, arXiv:2102.07850).
 Evidence: mean over data sets 0 to 99 and 20 keys of (estimate - exact) / T at th = .25, .5 and .75, each resampler paired
 with multinomial resampling on the same data and keys. Score: its bias, its standard deviation over keys and its time, by each
-resampler's derivative and by Fisher's identity over paths drawn backward. Ascent: from 2 th / 3, 400 steps of gain
-.003 / (1 + i / 50)^.6, the mean of the last half against the maximum of the exact likelihood. The volatility: the derivative
-of the log evidence with respect to sigma on 750 returns of GBP/USD 1997-98 (needs FILTERLEARN_DATA).
+resampler's derivative and by Fisher's identity, over paths drawn backward or online, datum by datum. Ascent: from 2 th / 3,
+400 steps of gain .003 / (1 + i / 50)^.6, the mean of the last half against the maximum of the exact likelihood. The
+volatility: the derivative of the log evidence with respect to sigma on 750 returns of GBP/USD 1997-98 (needs
+FILTERLEARN_DATA), and its three parameters learned online in ten passes.
 
-    python examples/particle_gradients.py [results.jsonl [evidence=100 score=32 ascent=100 transport=100 volatility=4]]
+    python examples/particle_gradients.py [results.jsonl [evidence=100 score=32 ascent=100 transport=100 volatility=4 ...]]
 
-Ten minutes on 16 cores, written as it goes; each part by itself, with the number of data sets behind its name, two or three.
+Ten minutes on 16 cores, written as it goes; each part by itself, with the number of data sets behind its name, two or three
+(learned=4 too).
 """
 
 import concurrent.futures
@@ -27,6 +29,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
+import optax
 
 import filterlearn as fl
 
@@ -101,8 +105,23 @@ def fisher_100(th, data, key):
     return fisher(100, th, data, key)
 
 
+def _summed():
+    """An optimiser that moves nothing and keeps the sum of the scores."""
+    return optax.GradientTransformation(jnp.zeros_like, lambda g, total, params=None: (jnp.zeros_like(g), total - g))
+
+
+@eqx.filter_jit
+def online(score, th, data, key):
+    """Fisher's identity, datum by datum: the sum of the scores that a learner of 25 points sees where th stays."""
+    family = fl.ModelFamily(lambda p: model(p["th"]), {"th": fl.Parameter(dist.Normal(th, 1.0))})
+    learner = fl.RecursiveMaximumLikelihood(particles(fl.Systematic()), _summed(), score)
+    return fl.run(learner, family, data, key=key, save=lambda belief, info: None).last.optimiser
+
+
 SCORES = {name: functools.partial(derivative, particles(made)) for name, made in RESAMPLERS.items() if name != "multinomial"}
-SCORES["fisher"] = fisher_25
+SCORES |= {"fisher": fisher_25}
+SCORES |= {"fisher, online": functools.partial(online, fl.FisherScore(1))}
+SCORES |= {"paris, online": functools.partial(online, fl.ParisScore(draws=1))}
 ASCENTS = {  # the dearest first
     "fisher, 100 points": fisher_100,
     "stop_gradient, 100 points": functools.partial(derivative, particles(RESAMPLERS["stop_gradient"], 100)),
@@ -183,14 +202,21 @@ def ascents(name, seeds):
     return [{"what": "ascent", "seed": seed, "name": name, "values": each} for seed, each in zip(seeds, off, strict=True)]
 
 
-def volatility(seed):
-    """d log evidence / d sigma of the returns by 200 points, without and with the resampler's share, and exactly."""
+def _gbp_usd():
+    """The returns, or None."""
     folder = os.environ.get("FILTERLEARN_DATA")
     if folder is None:
         print("volatility: skipped, FILTERLEARN_DATA is not set")
-        return []
+        return None
     with open(os.path.join(folder, "GBP_vs_USD_9798.txt")) as file:
-        returns = 100 * np.diff(np.log([float(line.split()[-1]) for line in file.read().splitlines()[2:-1]]))
+        return 100 * np.diff(np.log([float(line.split()[-1]) for line in file.read().splitlines()[2:-1]]))
+
+
+def volatility(seed):
+    """d log evidence / d sigma of the returns by 200 points: without and with the resampler's share, by Fisher's identity."""
+    returns = _gbp_usd()
+    if returns is None:
+        return []
     data, rows = fl.Dataset(np.arange(float(len(returns))), returns), []
     exact = (_grid(returns, 0.178 + 1e-4) - _grid(returns, 0.178 - 1e-4)) / 2e-4
     for name in ("systematic", "stop_gradient"):
@@ -198,26 +224,50 @@ def volatility(seed):
         keys = jax.random.split(jax.random.key(4000 + seed), KEYS)
         each = [float(slope(jnp.asarray(0.178), key)) - exact for key in keys]
         rows.append({"what": "volatility", "seed": seed, "name": name, "values": each, "exact": exact})
-    return rows
+    family = fl.ModelFamily(_reverting, {"sigma": fl.Parameter(dist.Normal(0.178, 0.1))})
+    learner = fl.RecursiveMaximumLikelihood(particles(fl.Systematic(), 200), _summed())
+    run = lambda key: fl.run(learner, family, data, key=key, save=lambda belief, info: None)  # noqa: E731
+    each = [float(run(key).last.optimiser[0]) - exact for key in keys]
+    return [*rows, {"what": "volatility", "seed": seed, "name": "fisher, online", "values": each, "exact": exact}]
+
+
+def _reverting(p):
+    """Log variances that revert to mu by rho."""
+    mu, rho, sigma = p.get("mu", jnp.asarray(-1.02)), p.get("rho", jnp.asarray(0.9702)), p["sigma"]
+    moved = fl.LinearDiscrete(rho[None, None], (sigma**2)[None, None], (mu * (1 - rho))[None])
+    start = fl.Initial(dist.Normal(mu, sigma / jnp.sqrt(1 - rho**2)))
+    seen = fl.DistributionObservation(lambda t, x, u: dist.Normal(0.0, jnp.exp(x / 2)))
+    return fl.StateSpaceModel(start, moved, seen)
 
 
 def _returns(algorithm, data, sigma, key):
     """Log evidence of log variances that revert to -1.02 by .9702."""
-    import numpyro.distributions as dist  # noqa: PLC0415 - only here
-
-    moved = fl.LinearDiscrete(jnp.array([[0.9702]]), (sigma**2)[None, None], jnp.array([-1.02 * (1 - 0.9702)]))
-    start = fl.Initial(dist.Normal(-1.02, sigma / np.sqrt(1 - 0.9702**2)), time=0.0)
-    seen = fl.DistributionObservation(lambda t, x, u: dist.Normal(0.0, jnp.exp(x / 2)))
-    return fl.log_evidence(algorithm, fl.StateSpaceModel(start, moved, seen), data, key=key)
+    return fl.log_evidence(algorithm, _reverting({"sigma": sigma}), data, key=key)
 
 
-def _grid(returns, sigma):
+def learned(seed, passes=10):
+    """The three parameters of the volatility learned by 100 points in passes over the returns, from (-1, 0, exp(-1)): what
+    the exact log evidence there lacks of its maximum, -477.46, and the parameters."""
+    returns = _gbp_usd()
+    if returns is None:
+        return []
+    priors = {"mu": dist.Normal(-1.0, 1.0), "rho": dist.Normal(0.0, 0.3), "sigma": dist.LogNormal(-1.0, 1.0)}
+    family = fl.ModelFamily(_reverting, {name: fl.Parameter(prior) for name, prior in priors.items()})
+    learner = fl.RecursiveMaximumLikelihood(fl.ParticleFilter(100), fl.natural_gradient())
+    data = fl.Dataset(np.arange(float(passes * len(returns))), np.tile(returns, passes))
+    last = fl.run(learner, family, data, key=jax.random.key(5000 + seed), save=lambda belief, info: None).last
+    found = {name: float(value) for name, value in family.constrain(last.parameters.mean).items()}
+    lack = -477.46244 - float(_grid(returns, **found))
+    return [{"what": "learned", "seed": seed, "name": "fisher, online", "values": lack, **found}]
+
+
+def _grid(returns, sigma, mu=-1.02, rho=0.9702):
     """The exact log evidence, by sums over a grid a third of sigma apart."""
-    reach = 10 * sigma / np.sqrt(1 - 0.9702**2)
-    x = np.linspace(-1.02 - reach, -1.02 + reach, 2 * int(np.ceil(3 * reach / sigma)) + 1)
-    move = np.exp(-0.5 * ((x[:, None] + 1.02 - 0.9702 * (x + 1.02)) / sigma) ** 2)
+    reach = 10 * sigma / np.sqrt(1 - rho**2)
+    x = np.linspace(mu - reach, mu + reach, 2 * int(np.ceil(3 * reach / sigma)) + 1)
+    move = np.exp(-0.5 * ((x[:, None] - mu - rho * (x - mu)) / sigma) ** 2)
     move *= (x[1] - x[0]) / (sigma * np.sqrt(2 * np.pi))
-    weights, total = np.exp(-50 * ((x + 1.02) / reach) ** 2), 0.0
+    weights, total = np.exp(-50 * ((x - mu) / reach) ** 2), 0.0
     weights /= weights.sum()
     for k, y in enumerate(returns):
         joint = (move @ weights if k else weights) * np.exp(-0.5 * (np.log(2 * np.pi) + x + y**2 * np.exp(-x)))
@@ -242,15 +292,15 @@ def task(given):
     """One piece of work in a process of its own: what, and a data set; or whose ascent, and data sets."""
     jax.config.update("jax_enable_x64", True)
     what, seeds = given
-    made = {"evidence": bias_of_evidence, "score": scores, "volatility": volatility}
+    made = {"evidence": bias_of_evidence, "score": scores, "volatility": volatility, "learned": learned}
     return made[what](seeds) if what in made else ascents(what, seeds)
 
 
-def tasks(evidence=100, score=32, ascent=100, transport=100, volatility=4):
+def tasks(evidence=100, score=32, ascent=100, transport=100, volatility=4, learned=4):
     """The work, the dearest first, on so many data sets; ascents several side by side, in a tenth of the time."""
     for names, count, size in ((TRANSPORTED, transport, 7), (ASCENTS, ascent, 25)):
         yield from ((name, range(k, min(k + size, count))) for name in names for k in range(0, count, size))
-    for what, count in {"score": score, "evidence": evidence, "volatility": volatility}.items():
+    for what, count in {"score": score, "evidence": evidence, "volatility": volatility, "learned": learned}.items():
         yield from ((what, seed) for seed in range(count))
 
 
@@ -296,17 +346,22 @@ def table(rows):
             print(
                 f"ascent {name:26s} rmse {root:.4f} +- {se / (2 * root):.4f}   bias {mean:7.4f} +- {error:.4f}   n {len(own)}"
             )
-    for name in ("systematic", "stop_gradient"):
+    for name in ("systematic", "stop_gradient", "fisher, online"):
         own = [r for r in rows if r["what"] == "volatility" and r["name"] == name]
         if own:
             mean, se = _mean(np.concatenate([r["values"] for r in own]))
             print(f"volatility {name:14s} d/d sigma less exact {mean:7.2f} +- {se:.2f}   exact {own[0]['exact']:.2f}")
+    for r in rows:
+        if r["what"] == "learned":
+            print(f"learned {r['values']:.3f} below the maximum at {r['mu']:.3f}, {r['rho']:.3f}, {r['sigma']:.3f}")
 
 
 def main(path="results/particle_gradients.jsonl", *parts):
     """Works through the tasks on all cores, writes each row as it comes, prints the table."""
     counts = {name: int(count) for name, _, count in (part.partition("=") for part in parts)}
-    counts = dict.fromkeys(("evidence", "score", "ascent", "transport", "volatility"), 0) | counts if counts else {}
+    counts = (
+        dict.fromkeys(("evidence", "score", "ascent", "transport", "volatility", "learned"), 0) | counts if counts else {}
+    )
     rows, spawn = [] if counts.get("score") == 0 else seconds(), multiprocessing.get_context("spawn")
     with open(path, "w") as file, concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
         file.writelines(json.dumps(row) + "\n" for row in rows)
