@@ -46,6 +46,13 @@ MUTANTS = {
         "tests/laws/test_analyses.py",
         "perturbations_leave",
     ),
+    "the value of the past left out": Mutant(
+        "learners/online_variational.py",
+        "back(slope + to_e)[0] + to_z",
+        "back(to_e)[0] + to_z",
+        "tests/oracles/test_online_variational.py",
+        "linear_gaussian",
+    ),
     "the spread of the backward kernel left out": Mutant(
         "numerics/quadratic.py",
         "matrix.T @ forms @ matrix + constant(averaged(forms, covariance), matrix.shape[1])",

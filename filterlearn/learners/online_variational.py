@@ -91,8 +91,9 @@ class OnlineVariational(AbstractLearner):
     E_q_t[V_t - log q_t] is. The cost of a step does not grow with t. `guide` is the form of q: `FullRank()`, `MeanField()` or
     `NetworkGuide(width)`. dV_t / dx and S_t are kept as a `regression` on `size` points: `Polynomial(2)`, exact where the
     model is linear Gaussian and the guide full, or `KernelRidge()`. A fit takes `iterations` steps of `climb`, an optax
-    transformation (None: Adam with gains from .1 to 0 along a cosine), each on `draws` normals by reparameterised gradients,
-    the score of q itself left out (Roeder, Wu & Duvenaud 2017, arXiv:1703.09194); inner expectations by cubature.
+    transformation (None: Adam with gains from .1 to 0 along a cosine and eps .1, so that small gradients are followed and not
+    blown up), each on `draws` normals by reparameterised gradients, the score of q itself left out (Roeder, Wu & Duvenaud
+    2017, arXiv:1703.09194); inner expectations by cubature.
 
     `optimiser`, `parameters` and the state at theta are as in `RecursiveMaximumLikelihood`, but P^-1 gains s s' at each
     datum, s its score. `optax.set_to_zero()` holds theta, for a filter of any Gaussian step and any density of the data.
