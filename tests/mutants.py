@@ -56,7 +56,7 @@ MUTANTS = {
     "the spread of the backward kernel left out": Mutant(
         "numerics/quadratic.py",
         "matrix.T @ forms @ matrix + constant(averaged(forms, covariance), matrix.shape[1])",
-        "matrix.T @ forms @ matrix",
+        "matrix.T @ forms @ matrix + constant(0 * averaged(forms, covariance), matrix.shape[1])",
         "tests/oracles/test_online_em.py",
         "dense_smoother",
     ),
