@@ -4,10 +4,10 @@ y = u'theta + e with u ~ N(0, I_3) known, e ~ N(0, 1), theta_0 ~ N(0, I), 1,000 
 Still: theta stays. Walk: by .1 a step. Jump: the same walk, and at step 500 every entry jumps by 3, up or down. Drift: every
 entry is 1.5 sin(2 pi t / 500 + phase). Scores over the runs of seeds 0 to 19: the mean squared error of theta from step 250
 on (of the jump: before it) over the recursive posterior Cramer-Rao bound of the law of motion (of the drift: of the walk that
-suits it best); the share of entries inside their 90 % bands; the recovery, the steps from the jump until the
-mean over runs and five steps is within twice the error before it. Memories, gains and the scale of that walk are tuned on
-seeds 1,000 to 1,009, for the error on each stream. The target: a learner that watches its surprise recovers in fewer steps than the best fixed
-forgetting, with no worse an error before.
+suits it best); the share of entries inside their 90 % bands; the recovery, the steps from the jump until the mean over runs
+and five steps is within twice the error before it. Memories, gains and the scale of that walk are tuned on seeds 1,000 to
+1,009, for the error on each stream. The target: a learner that watches its surprise recovers in fewer steps than the best
+fixed forgetting, with no worse an error before.
 
 Neural: a double well dx = (x - x^3) dt + .6 dW, seen 2,000 times through noise of sd .1, its drift a network of 25 weights
 with prior N(its start, 1), learned in one pass: log score of one step over the second half, and the share of data in their
