@@ -18,7 +18,7 @@ demo: $(READY)
 	@$(BIN)/filterlearn demo --out demo_output
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest -n 2 -m "not science"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not science"
 
 science: $(READY)
 	@$(BIN)/python -m pytest -m science -s
