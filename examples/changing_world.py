@@ -166,6 +166,14 @@ def cost(learner, problem):
     return (time.perf_counter() - start) / STEPS * 1e6, sum(leaf.nbytes for leaf in jax.tree.leaves(belief))
 
 
+def false_alarms(learner, problem):
+    """Alarms of a `Wager` at one in 1,000 data, of each walking stream."""
+    save = lambda belief, info: (info.flags & fl.protocol.SURPRISED) > 0  # noqa: E731
+    watched, keys = fl.Monitored(learner, fl.Wager(1e-3)), jax.vmap(jax.random.key)(jnp.array(SEEDS))
+    one = lambda data, key: fl.run(watched, problem, data, key=key, save=save).saved  # noqa: E731
+    return np.asarray(eqx.filter_vmap(one)(runs("walk", SEEDS)[0], keys)).sum(1)
+
+
 def drift_family():
     """dx = f(x) dt + .6 dW, f a network of 25 weights, x seen through noise, every half unit of time."""
 
@@ -235,6 +243,11 @@ def main(path="results/changing_world.jsonl"):
                     f"{covered.mean():7.3f} {back or '':>7} {micros:7.1f} {size:6d}",
                     flush=True,
                 )
+    print("\nfalse alarms in 1,000 data of the walk, at a rate of at most 1:")
+    for name, (learner, problem) in table("walk").items():
+        if not isinstance(learner, fl.Monitored):
+            counts = false_alarms(learner, problem)
+            print(f"{name:44s} {counts.mean():5.2f} {counts.std(ddof=1) / len(counts) ** 0.5:5.2f}", flush=True)
     model, unknown = neural_runs()[0], drift_family()
     rows = {"nothing learned": (fl.ExtendedKalman(), unknown(unknown.median)), "the true drift": (fl.ExtendedKalman(), model)}
     print(f"\n{'a neural drift':44s} {'log score':>9s} {'se':>6s} {'in 90 %':>7s}")

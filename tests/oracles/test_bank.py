@@ -4,53 +4,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 import pytest
 
 import filterlearn as fl
-from filterlearn import datasets
-from tests.cases import walking
-
-SCALES, LENGTH = jnp.array([0.02, 0.1, 0.5, 2.0]), 100
-
-
-def level_family():
-    """y = theta + e, theta a random walk."""
-
-    def build(p):
-        still = fl.LinearDiscrete([[0.0]], [[0.0]])
-        return fl.StateSpaceModel(fl.Gaussian([0.0], 0.0), still, fl.LinearGaussianObservation([[0.0]], [[1.0]], p["theta"]))
-
-    return fl.ModelFamily(build, {"theta": fl.Parameter(dist.Normal(jnp.zeros(1), 1.0), fl.RandomWalk(0.1))})
-
-
-def streams():
-    """200 of 100 data: noises of any tail, walks, waves, alternating blocks, and pieces of the Nile's flow; some missing."""
-    rng, t = np.random.default_rng(0), np.arange(LENGTH)
-    nile = np.asarray(datasets.nile().values)[:, 0]
-    made = []
-    for k in range(40):
-        made.append(rng.standard_t(1 + k % 4, LENGTH))
-        made.append(np.cumsum(rng.normal(size=LENGTH)) * 0.05 * (k + 1))
-        made.append((k + 1) * np.sin(t / (1 + k)))
-        made.append(np.where(t // (2 + k % 20) % 2, 5.0, -5.0) * rng.choice([0.1, 1.0, 10.0], LENGTH))
-        made.append(np.roll((nile - nile.mean()) / nile.std(), k) * (1 + k / 4))
-    values = np.array(made)
-    values[::7, 30:40] = np.nan
-    return values
-
-
-def alone(values):
-    """Log evidence of each setting by itself, `(K, T)`."""
-    family, data = level_family(), fl.Dataset(np.arange(float(LENGTH)), values)
-    save = lambda belief, info: info.log_evidence  # noqa: E731
-    one = lambda scale: fl.run(fl.Joint(fl.ExtendedKalman()), walking(family, scale), data, save=save).saved  # noqa: E731
-    return jax.vmap(one)(SCALES)
-
-
-def together(values, share):
-    data = fl.Dataset(np.arange(float(LENGTH)), values)
-    return fl.log_evidence(fl.Bank(fl.Joint(fl.ExtendedKalman()), walking, SCALES, share), level_family(), data)
+from examples.fixed_share import LENGTH, SCALES, allowed, alone, best, level_family, streams, together, walking
 
 
 def chain(evidence, share):
@@ -63,18 +20,6 @@ def chain(evidence, share):
     return total
 
 
-def best(evidence):
-    """The largest evidence of any sequence of settings with 0, 1, ... switches."""
-    found = np.full((evidence.shape[1], len(SCALES)), -np.inf)
-    found[0] = evidence[:, 0]
-    for column in evidence.T[1:]:
-        ordered = np.sort(found, axis=1)
-        others = np.where(found == ordered[:, -1:], ordered[:, -2:-1], ordered[:, -1:])  # the best of the other settings
-        found[1:] = np.maximum(found[1:], others[:-1])
-        found += column
-    return found.max(1)
-
-
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3])
 def test_evidence_and_regret(share):
     """The forward recursion to 1e-9 of itself, and the bound for every number of switches, to 1e-9 T."""
@@ -84,9 +29,7 @@ def test_evidence_and_regret(share):
         seen = row[:, ~np.isnan(value)]
         np.testing.assert_allclose(each, chain(seen, share), rtol=1e-9)
         if share:
-            k, switches = len(SCALES), np.arange(seen.shape[1])
-            cost = np.log(k) + switches * np.log(k / share) - switches[::-1] * np.log(1 - share + share / k)
-            assert (each >= best(seen) - cost - 1e-9 * LENGTH).all()
+            assert (each >= best(seen) - allowed(seen.shape[1], share) - 1e-9 * LENGTH).all()
 
 
 def test_a_broken_setting_weighs_nothing_for_good():
