@@ -490,8 +490,8 @@ NARROW_LEARNERS = {  # of some families only, each with one
 GUIDES = {"full_rank": fl.FullRank, "mean_field": fl.MeanField, "network": lambda: fl.NetworkGuide(16)}
 REGRESSIONS = {"polynomial": fl.Polynomial, "kernel_ridge": fl.KernelRidge}
 
-STILL_LEARNERS = {  # of parameters that stay, with two inputs and up to eleven data
-    "nested_rejuvenation": lambda: fl.Nested(fl.Kalman(), 100, fl.Rejuvenation(11, inputs=np.zeros(2))),
+STILL_LEARNERS = {  # of parameters that stay, with two inputs and up to ten data
+    "nested_rejuvenation": lambda: fl.Nested(fl.Kalman(), 100, fl.Rejuvenation(10, inputs=np.zeros(2))),
 }
 
 MOVES = {  # with the covariance that an equally weighted, resampled cloud has after the move, given its own and the prior's

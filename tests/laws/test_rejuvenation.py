@@ -42,7 +42,7 @@ def test_the_posterior_stays_exact():
 
     found = jax.lax.map(errors, jax.random.split(KEY, 12))
     assert (abs(found.mean(0)) < 5 * found.std(0, ddof=1) / np.sqrt(12)).all()
-    assert (found.std(0) < 0.25).all()
+    assert (found.std(0) < 0.3).all()
 
 
 def test_a_datum_takes_the_row_of_its_time_or_a_new_one():
@@ -128,8 +128,8 @@ def test_streams_equal_runs_grow_and_resume(name, tmp_path):
         np.testing.assert_allclose(report.log_evidence, saved[4][k], rtol=1e-9, atol=1e-9)
         assert report.flags == (("history full",) if k == 11 else ())
     assert session.belief.record.acceptance > 0
-    assert session.algorithm.move.capacity == session.belief.record.history.capacity == 22
-    assert session.belief.record.history.count == 11  # one datum fills the row of another
+    assert session.algorithm.move.capacity == session.belief.record.history.capacity == 20
+    assert session.belief.record.history.count == 10  # two data have the times of others
     session.save(tmp_path / "stream.npz")
     resumed = fl.Session.load(tmp_path / "stream.npz", learner, family())
     assert session.observe(SHORT.times[8], [0.0, 0.0], datum[2]).flags == ("late",)
@@ -137,7 +137,7 @@ def test_streams_equal_runs_grow_and_resume(name, tmp_path):
     for each in (session, resumed):
         assert each.observe(datum[0] + 1, [0.4, 0.3], datum[2]).flags == ()
     assert same(session.belief, resumed.belief)
-    assert session.belief.record.history.count == 12
+    assert session.belief.record.history.count == 11
 
 
 @pytest.mark.parametrize("name", STILL_LEARNERS)
