@@ -11,7 +11,18 @@ import numpyro.distributions as dist
 import pytest
 
 import filterlearn as fl
-from tests.cases import MARK, MATRIX, NOISE, counting, linear_model, linear_sde, regression_family, switching_model
+from tests.cases import (
+    MARK,
+    MATRIX,
+    NOISE,
+    counting,
+    hidden_family,
+    linear_model,
+    linear_sde,
+    regression_family,
+    slope_family,
+    switching_model,
+)
 
 NAN, INF = float("nan"), float("inf")
 
@@ -67,6 +78,22 @@ def low_rank(dynamics):
     priors = {name: fl.Parameter(dist.Normal(0.0, 1.0)) for name in "ab"}
     learner, family = fl.LowRank(fl.Kalman(), 2), fl.ModelFamily(build, priors, dynamics)
     return eqx.filter_eval_shape(lambda: fl.log_evidence(learner, family, fl.Dataset([1], [[0.0, 1.0]])))
+
+
+def letting_go(learner):
+    """Traced on the family of the learner."""
+    from_prior = eqx.filter_eval_shape(lambda key: learner.init(slope_family(), key=key), jax.random.key(0))
+    return eqx.filter_eval_shape(learner.widened, slope_family(), from_prior, 0.0, key=jax.random.key(0))
+
+
+def since_last_family():
+    """Jumps counted since the last datum, of which the rate of reversion is unknown."""
+
+    def build(p):
+        seen = fl.LinearGaussianObservation([[p["a"], 1.0]], [[1.0]])
+        return fl.StateSpaceModel(fl.Gaussian([0.0, 0.0], 1.0), counting(), seen)
+
+    return fl.ModelFamily(build, {"a": fl.Parameter(dist.Normal(0.0, 1.0))})
 
 
 WRONG = {
@@ -330,6 +357,25 @@ WRONG = {
         "transition: ModifiedBridge needs substeps of Gaussian law",
     ),
     "transition": (lambda: fl.StateSpaceModel(fl.Gaussian([0.0], 1.0), 3, 4), "transition:"),
+    "a learner that cannot let go": (lambda: letting_go(fl.OnlineEM(fl.Kalman(), 0.1)), "learner: OnlineEM cannot let go"),
+    "particles that stay, let go": (
+        lambda: letting_go(fl.Nested(fl.Kalman(), 10, fl.Rejuvenation(5))),
+        "move: Rejuvenation is for parameters that stay; take Jitter, LiuWest or None",
+    ),
+    "all kept": (lambda: fl.Monitored(fl.Joint(fl.ExtendedKalman()), kept=1.0), "kept: a power from 0 to below 1"),
+    "alarms at every datum": (lambda: fl.Wager(1.0), "rate: false alarms a datum, between 0 and 1"),
+    "changes of what forgets": (
+        lambda: fl.ChangePoint(0.1, fl.Forgetting(1.0)),
+        "motion: None, RandomWalk or OrnsteinUhlenbeck is needed, got Forgetting",
+    ),
+    "a bound on what forgets": (
+        lambda: fl.tracking_bound(hidden_family(motion=fl.Forgetting(1.0)), fl.Dataset([1.0], [[0.0, 0.0]], [[1.0, 1.0]])),
+        "family: a Gaussian law of motion is needed",
+    ),
+    "a bound on substeps of no law": (
+        lambda: fl.tracking_bound(since_last_family(), fl.Dataset([1.0], [0.0])),
+        "family: substeps with a Gaussian law are needed, got SinceLast",
+    ),
 }
 
 

@@ -114,6 +114,18 @@ def gaussian_info(error, root, variance, mask, mean):
     return predicted_info(evidence, error, mask, mean, variance, lost)
 
 
+def averaged_info(observation, places, weights, datum, bound):
+    """Info of any density of the data, its prediction averaged over places of the state by their weights."""
+    y, t, u = datum.value, datum.time, datum.inputs
+    means, variances = jax.vmap(lambda x: observation.predicted(x, t, u))(places)
+    mean = weights @ means
+    variance = weights @ (variances + (means - mean) ** 2)
+    pit = jnp.where(observed(y), weights @ jax.vmap(lambda x: observation.cdf(y, x, t, u))(places), jnp.nan)
+    evidence = jnp.where(observed(y).any(), bound, 0.0)
+    flags = (NOT_FINITE * ~jnp.isfinite(evidence)).astype(jnp.int32)
+    return Info(evidence, (mean, variance), pit, jnp.full((), jnp.nan, mean.dtype), flags)
+
+
 def finite_start(filter, problem):
     """The initial probabilities of finitely many states; TypeError for other models."""
     model, name = problem.resolve(), type(filter).__name__

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from filterlearn.clock import whole
-from filterlearn.filters.base import proper_start
+from filterlearn.filters.base import averaged_info, proper_start
 from filterlearn.models.base import StateSpaceModel
 from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.small import cholesky, lower_solve, symmetric, upper_solve
-from filterlearn.protocol import NOT_FINITE, AbstractAlgorithm, Info
+from filterlearn.protocol import AbstractAlgorithm
 from filterlearn.quadratures.base import AbstractQuadrature
 from filterlearn.quadratures.gauss_hermite import GaussHermite
 
@@ -63,19 +63,8 @@ class VariationalFilter(AbstractAlgorithm):
         centre, root = fit.raised(self.iterations)
         spread = factor @ upper_solve(root, jnp.eye(len(centre), dtype=centre.dtype))
         after = choose(observed(y).any(), belief.with_factor(belief.mean + factor @ centre, spread), belief)
-        info = self._info(observation, belief.mean + points @ factor.T, weights, datum, fit.bound(centre, root))
+        info = averaged_info(observation, belief.mean + points @ factor.T, weights, datum, fit.bound(centre, root))
         return after, info
-
-    def _info(self, observation, places, weights, datum, bound):
-        """The prediction averaged over the prior."""
-        y, t, u = datum.value, datum.time, datum.inputs
-        means, variances = jax.vmap(lambda x: observation.predicted(x, t, u))(places)
-        mean = weights @ means
-        variance = weights @ (variances + (means - mean) ** 2)
-        pit = jnp.where(observed(y), weights @ jax.vmap(lambda x: observation.cdf(y, x, t, u))(places), jnp.nan)
-        evidence = jnp.where(observed(y).any(), bound, 0.0)
-        flags = (NOT_FINITE * ~jnp.isfinite(evidence)).astype(jnp.int32)
-        return Info(evidence, (mean, variance), pit, jnp.full((), jnp.nan, mean.dtype), flags)
 
 
 class _Fit(eqx.Module):

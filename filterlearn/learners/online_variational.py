@@ -15,30 +15,22 @@ from jaxtyping import Array, Float
 from filterlearn.beliefs.gaussian import Gaussian, SquareRootGaussian
 from filterlearn.beliefs.joint import RecollectingBelief
 from filterlearn.clock import whole
-from filterlearn.filters.base import proper_start
-from filterlearn.guides.base import AbstractGuide
+from filterlearn.filters.base import averaged_info, proper_start
+from filterlearn.guides.base import AbstractGuide, Kernel, raw_of
 from filterlearn.learners.base import AbstractLearner, informed, moved
 from filterlearn.models.base import AbstractGaussianTransition, AbstractLinearTransition
 from filterlearn.models.family import ModelFamily
+from filterlearn.numerics.densities import masked_normal
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.sampling import normals
-from filterlearn.numerics.small import cholesky, lower_solve, semidefinite_factor
-from filterlearn.protocol import NOT_FINITE, Info, needed, origin_of, strong
+from filterlearn.numerics.small import cholesky, lower_solve
+from filterlearn.protocol import NOT_FINITE, needed, origin_of, strong
 from filterlearn.quadratures.cubature import Cubature
 from filterlearn.regressions.base import AbstractRegression
 from filterlearn.regressions.polynomial import Polynomial
 
 _RULE = Cubature()
 _FAR = 3.0  # beyond the radius of most points, in standard deviations
-
-
-class Kernel(NamedTuple):
-    """A fitted backward kernel: e | z ~ N(slope z + offset + bend(z), C C'), C of `raw`."""
-
-    slope: Any
-    offset: Any
-    raw: Any
-    bend: Any
 
 
 class Recollection(NamedTuple):
@@ -68,15 +60,8 @@ def _step_law(transition, t0, t1, u):
 
 
 def _log_normal(x, mean, factor):
-    """log N(x; mean, L L') but for a constant."""
-    white = lower_solve(factor, (x - mean)[:, None])[:, 0]
-    return -0.5 * jnp.sum(white**2) - jnp.sum(jnp.log(jnp.diagonal(factor)))
-
-
-def _raw(factor):
-    """The factor with the logarithm of its diagonal."""
-    pivots = jnp.maximum(jnp.diagonal(factor), jnp.sqrt(jnp.finfo(factor.dtype).eps))
-    return jnp.tril(factor, -1) + jnp.diag(jnp.log(pivots))
+    """log N(x; mean, L L')."""
+    return masked_normal(x - mean, factor, jnp.ones(x.shape, bool))
 
 
 class OnlineVariational(AbstractLearner):
@@ -138,7 +123,7 @@ class OnlineVariational(AbstractLearner):
         values = self.regression.fitted(
             points, jnp.concatenate([-points, jnp.zeros((self.size, theta.shape[0]), dtype)], axis=1)
         )
-        state = SquareRootGaussian(start.mean, self._factor(start.covariance), start.time)
+        state = SquareRootGaussian(start.mean, self.guide.factor(start.covariance), start.time)
         zero = jnp.zeros((n, n), dtype)
         kernel = Kernel(zero, zero[0], zero, self.guide.start(n, dtype, key=second))
         past = Recollection(values, jnp.zeros_like(theta), kernel, state, state, self._optimiser.init(theta))
@@ -151,13 +136,6 @@ class OnlineVariational(AbstractLearner):
         if not isinstance(step, AbstractGaussianTransition) or not step.gaussian or step.substeps != 1:
             raise TypeError(f"transition: OnlineVariational needs one substep of Gaussian law, got {type(step).__name__}")
         return problem
-
-    def _factor(self, covariance):
-        return semidefinite_factor(self.guide.restricted(covariance))
-
-    def _lower(self, raw):
-        """The factor that the guide makes of `raw`."""
-        return self.guide.restricted(jnp.tril(raw, -1) + jnp.diag(jnp.exp(jnp.diagonal(raw))))
 
     def _climbed(self, objective, fit, n, key):
         """The fit after all iterations; objective(fit, normals `(n,)`)."""
@@ -176,10 +154,6 @@ class OnlineVariational(AbstractLearner):
         noise = normals(key, (self.iterations, self.draws, n), flat.dtype)
         return whole_of(jax.lax.scan(one, (flat, climb.init(flat)), noise)[0][0])
 
-    def _mean(self, kernel, z):
-        """Of e given z."""
-        return self.guide.restricted(kernel.slope) @ z + kernel.offset + self.guide.bend(kernel.bend, z)
-
     def _told(self, past, e):
         """(dV / de, S). Far from all points V falls as that of N(0, I), so that it has a maximum whatever the regression."""
         n, reach = e.shape[0], math.sqrt(e.shape[0]) + _FAR
@@ -190,7 +164,7 @@ class OnlineVariational(AbstractLearner):
         """x_t-1 given x_t under q, from standard normals."""
         past = belief.past
         z = lower_solve(past.ahead.factor, (x - past.ahead.mean)[:, None])[:, 0]
-        e = self._mean(past.kernel, z) + self._lower(past.kernel.raw) @ noise
+        e = self.guide.mean(past.kernel, z) + self.guide.lower(past.kernel.raw) @ noise
         return past.before.mean + past.before.factor @ e
 
     def pair(self, belief) -> tuple[Float[Array, "k"], Float[Array, "k k"]]:
@@ -228,10 +202,10 @@ class OnlineVariational(AbstractLearner):
         means, factors = jax.vmap(step)(before.mean + points @ before.factor.T)
         mean = weights @ means
         noise = jnp.einsum("k,kij,klj->il", weights, factors, factors)
-        factor = self._factor((means - mean).T @ (weights[:, None] * (means - mean)) + noise)
+        factor = self.guide.factor((means - mean).T @ (weights[:, None] * (means - mean)) + noise)
         slope = self.guide.restricted(lower_solve(factor, (means - mean).T @ (weights[:, None] * points)).T)
-        left = self._factor(jnp.eye(mean.shape[0], dtype=mean.dtype) - slope @ slope.T)
-        return SquareRootGaussian(mean, factor, time), Kernel(slope, jnp.zeros_like(mean), _raw(left), bend)
+        left = self.guide.factor(jnp.eye(mean.shape[0], dtype=mean.dtype) - slope @ slope.T)
+        return SquareRootGaussian(mean, factor, time), Kernel(slope, jnp.zeros_like(mean), raw_of(left), bend)
 
     def update(self, problem, belief, datum, *, key=None):
         """q_t fitted, V and S with the datum, and the optimiser's step."""
@@ -244,14 +218,14 @@ class OnlineVariational(AbstractLearner):
 
         def objective(fit, noise):
             shift, raw = fit
-            z = shift + self._lower(raw) @ noise
+            z = shift + self.guide.lower(raw) @ noise
             slope = stop_gradient(self._told(belief.past, z)[0])
-            own = _log_normal(z, *stop_gradient((shift, self._lower(raw))))
+            own = _log_normal(z, *stop_gradient((shift, self.guide.lower(raw))))
             return slope @ z + seen(theta, prior.mean + prior.factor @ z) - own
 
         zero = jnp.zeros((n, n), prior.mean.dtype)
         shift, raw = self._climbed(objective, (zero[0], zero), n, first)
-        lower = self._lower(raw)
+        lower = self.guide.lower(raw)
 
         def recalled(e):
             z = shift + lower @ e
@@ -271,9 +245,9 @@ class OnlineVariational(AbstractLearner):
         new = choose(observed(datum.value).any(), RecollectingBelief(known, state, past), belief)
         reached = weights @ jax.vmap(lambda e: seen(theta, state.mean + state.factor @ e))(nodes)
         bound = reached - 0.5 * (shift @ shift + jnp.sum(lower**2) - n) + jnp.sum(jnp.log(jnp.diagonal(lower)))
-        return new, _info(
-            problem(theta).resolve().observation, prior.mean + nodes @ prior.factor.T, weights, datum, bound, score
-        )
+        info = averaged_info(problem(theta).resolve().observation, prior.mean + nodes @ prior.factor.T, weights, datum, bound)
+        lost = NOT_FINITE * ~jnp.isfinite(score).all()
+        return new, eqx.tree_at(lambda i: i.flags, info, (info.flags | lost).astype(info.flags.dtype))
 
 
 class _Step(eqx.Module):
@@ -294,7 +268,7 @@ class _Step(eqx.Module):
     def objective(self, kernel, noise):
         """V + log f - log q at one draw of (z, e)."""
         n = noise.shape[0] // 2
-        z, mean, factor = noise[:n], self.learner._mean, self.learner._lower
+        z, mean, factor = noise[:n], self.learner.guide.mean, self.learner.guide.lower
         e = mean(kernel, z) + factor(kernel.raw) @ noise[n:]
         own = _log_normal(e, *stop_gradient((mean(kernel, z), factor(kernel.raw))))
         return stop_gradient(self.learner._told(self.past, e)[0]) @ e + self._moved(self.theta, e, z) - own
@@ -302,24 +276,12 @@ class _Step(eqx.Module):
     def recalled(self, kernel, z):
         """(dV / dz, S) before the datum."""
         nodes, weights, _ = _RULE.points(z.shape[0], z.dtype)
-        lower = self.learner._lower(kernel.raw)
+        lower = self.learner.guide.lower(kernel.raw)
 
         def one(noise):
-            e, back = jax.vjp(lambda z: self.learner._mean(kernel, z) + lower @ noise, z)
+            e, back = jax.vjp(lambda z: self.learner.guide.mean(kernel, z) + lower @ noise, z)
             slope, score = self.learner._told(self.past, e)
             to_theta, to_e, to_z = jax.grad(self._moved, (0, 1, 2))(self.theta, e, z)
             return jnp.concatenate([back(slope + to_e)[0] + to_z, score + to_theta])
 
         return weights @ jax.vmap(one)(nodes)
-
-
-def _info(observation, places, weights, datum, bound, score):
-    """The prediction averaged over the prior."""
-    y, t, u = datum.value, datum.time, datum.inputs
-    means, variances = jax.vmap(lambda x: observation.predicted(x, t, u))(places)
-    mean = weights @ means
-    variance = weights @ (variances + (means - mean) ** 2)
-    pit = jnp.where(observed(y), weights @ jax.vmap(lambda x: observation.cdf(y, x, t, u))(places), jnp.nan)
-    evidence = jnp.where(observed(y).any(), bound, 0.0)
-    lost = ~jnp.isfinite(evidence) | ~jnp.isfinite(score).all()
-    return Info(evidence, (mean, variance), pit, jnp.full((), jnp.nan, mean.dtype), (NOT_FINITE * lost).astype(jnp.int32))

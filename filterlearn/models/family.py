@@ -15,9 +15,10 @@ from jaxtyping import Array, Float, Int
 from numpyro.distributions.transforms import biject_to
 
 from filterlearn.models.base import StateSpaceModel
+from filterlearn.models.building import altering, built, holding, with_network
 from filterlearn.models.parameter_dynamics.base import AbstractDynamics, Prior
 from filterlearn.models.parameter_dynamics.static import Static
-from filterlearn.numerics.leaves import divided, joined, replaced, selected
+from filterlearn.numerics.leaves import selected
 from filterlearn.numerics.small import as_matrix
 
 _STILL = Static()
@@ -41,52 +42,6 @@ class Parameter(eqx.Module):
 def _check_motion(name, given):
     if not isinstance(given, AbstractDynamics):
         raise TypeError(f"{name}: Static, RandomWalk, OrnsteinUhlenbeck, Forgetting or ChangePoint is needed, got {given!r}")
-
-
-class _Build(eqx.Module):
-    """A function of the values whose arrays are leaves and whose rest is static: a family with a network inside traces once,
-    vmaps and differentiates."""
-
-    arrays: list
-    rest: tuple = eqx.field(static=True)
-
-    def __init__(self, function):
-        self.arrays, self.rest = divided(function)
-
-    def __call__(self, values):
-        return joined(self.arrays, self.rest)(values)
-
-
-class _WithNetwork(eqx.Module):
-    """values -> build(network with those weights, the other values)."""
-
-    network: Any
-    build: Any
-    names: tuple[str, ...]
-
-    def __call__(self, values):
-        others = {name: value for name, value in values.items() if name not in self.names}
-        return self.build(replaced(self.network, {name: values[name] for name in self.names}), others)
-
-
-class _Held(eqx.Module):
-    """values -> build(those values and the held ones)."""
-
-    build: Any
-    values: dict
-
-    def __call__(self, values):
-        return self.build({**values, **self.values})
-
-
-class _Altered(eqx.Module):
-    """values -> change(build(values))."""
-
-    build: Any
-    change: Any
-
-    def __call__(self, values):
-        return self.change(self.build(values))
 
 
 class ModelFamily(eqx.Module):
@@ -114,7 +69,7 @@ class ModelFamily(eqx.Module):
         for name, given in parameters.items():
             if not isinstance(given, Parameter):
                 raise TypeError(f"parameters[{name!r}]: a Parameter is needed, got {type(given).__name__}")
-        self.build, self.parameters = _Build(build), {name: parameters[name] for name in sorted(parameters)}
+        self.build, self.parameters = built(build), {name: parameters[name] for name in sorted(parameters)}
         self.dynamics = dict(dynamics or {})
         self._check_together()
         self.median, self.sd = self._pilot()
@@ -135,7 +90,7 @@ class ModelFamily(eqx.Module):
         if twice := sorted(set(weights) & set(extra)):
             raise ValueError(f"parameters: {twice} are weights of the module; choose other names")
         own = {name: Parameter(dist.Normal(weight, scale), dynamics) for name, weight in weights.items()}
-        return cls(_WithNetwork(module, build, tuple(weights)), {**own, **extra})
+        return cls(with_network(module, build, tuple(weights)), {**own, **extra})
 
     def _check_together(self):
         seen = set()
@@ -296,12 +251,12 @@ class ModelFamily(eqx.Module):
                 raise ValueError(f"values: {held} move together with others; hold all of {list(names)} or none")
         dynamics = {names: law for names, law in self.dynamics.items() if set(names) <= set(left)}
         index = self._entries([place for name, place in self._places().items() if name in left])
-        build = _Build(_Held(self.build, dict(values)))
+        build = holding(self.build, values)
         return self._with(build=build, parameters=left, dynamics=dynamics, median=self.median[index], sd=self.sd[index])
 
     def altered(self, change) -> ModelFamily:
         """The family of the models change(model); the same function twice does not retrace."""
-        return self._with(build=_Build(_Altered(self.build, change)))
+        return self._with(build=altering(self.build, change))
 
     def __call__(self, theta) -> BoundFamily:
         """The member of the family at theta."""

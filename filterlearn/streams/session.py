@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import operator
-from functools import lru_cache, reduce
-from typing import Any
+from functools import reduce
 
 import equinox as eqx
 import jax
@@ -12,83 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from filterlearn import protocol
-from filterlearn.beliefs.base import present
-from filterlearn.beliefs.joint import AbstractJointBelief
-from filterlearn.beliefs.particles import Particles, weighted_quantile
 from filterlearn.clock import datetimes, elapsed, floats, instant, whole, zoned
-from filterlearn.data import Datum
 from filterlearn.diagnostics.log import Report
 from filterlearn.inputs import AbstractInputs, as_inputs
-from filterlearn.numerics.leaves import divided, joined
+from filterlearn.numerics.leaves import divided
 from filterlearn.streams import checkpoint
+from filterlearn.streams.compiled import REFUSED, compiled, enlarged, start
 from filterlearn.streams.replay import Replay, entry, like
 
-_LEVELS = (0.05, 0.5, 0.95)
 _REPLAYED = 2**31 - 2  # folded into the keys of replays
 _GROWN = 2**31 - 3  # and of what makes beliefs larger
-_REFUSED = protocol.NOT_FINITE | protocol.COVARIANCE_LOST
-
-
-def named_parameters(family, belief, key, draws: int = 1000) -> dict[str, dict[str, Any]]:
-    """Constrained summaries of a learner's parameters, by the weights of its particles, or from draws of its belief."""
-    parameters = belief.parameters
-    if isinstance(parameters, Particles):
-        thetas, weights = parameters.points, parameters.weights
-    else:
-        thetas = parameters.sample(draws, key=key)
-        weights = jnp.full(draws, 1.0 / draws, thetas.dtype)
-
-    def summary(values):
-        flat = values.reshape(values.shape[0], -1)
-        mean = weights @ flat
-        sd = jnp.sqrt(weights @ (flat - mean) ** 2)
-        parts = {"mean": mean, "sd": sd, "quantiles": weighted_quantile(flat, weights, _LEVELS)}
-        return {name: part.reshape(*part.shape[:-1], *values.shape[1:]) for name, part in parts.items()}
-
-    return {name: summary(values) for name, values in jax.vmap(family.constrain)(thetas).items()}
-
-
-@eqx.filter_jit
-def _start(algorithm, problem, key):
-    return protocol.strong(algorithm.init(problem, key=jax.random.fold_in(key, 0)))
-
-
-@eqx.filter_jit
-def _enlarged(algorithm, problem, belief, flags, key):
-    return protocol.strong(algorithm.enlarged(problem, belief, flags, key=key))
-
-
-def _finite(belief):
-    """Whether the moments are."""
-    moments, inside = [belief.mean, belief.covariance], present(belief)
-    moments += [inside.parameters.mean] if isinstance(inside, AbstractJointBelief) else []
-    return jnp.all(jnp.stack([jnp.isfinite(each).all() for each in moments]))
-
-
-@lru_cache(maxsize=64)
-def _compiled(rest):
-    """The step of every algorithm and problem of one form: plain `jit`, whose call costs a third of `filter_jit`'s."""
-
-    def observe(arrays, belief, k, time, value, inputs, key):
-        """(belief, Info with its flags, what the report tells): the belief before, bit for bit, where the new one is lost or
-        the datum is late."""
-        algorithm, problem = joined(arrays, rest)
-        each = jax.random.fold_in(key, k)
-        after, info = protocol.step(algorithm, problem, belief, Datum(time, value, inputs), key=each)
-        flags = info.flags | protocol.NOT_FINITE * ~_finite(after)
-        good = (flags & (_REFUSED | protocol.LATE)) == 0
-        kept = jax.tree.map(lambda new, old: jnp.where(good, jnp.asarray(new, old.dtype), old), after, belief)
-        named = {}
-        if isinstance(inside := present(kept), AbstractJointBelief):
-            named = named_parameters(problem, inside, jax.random.fold_in(each, 3))
-        return kept, eqx.tree_at(lambda i: i.flags, info, flags), (kept.mean, kept.covariance, named)
-
-    return jax.jit(observe)
 
 
 def _kept(info) -> bool:
     """Whether the belief after the datum took the place of the one before."""
-    return int(info.flags) & (_REFUSED | protocol.LATE) == 0
+    return int(info.flags) & (REFUSED | protocol.LATE) == 0
 
 
 def _words(inputs) -> str:
@@ -143,7 +80,7 @@ class Session:
         if origin is not None:
             self.origin = f"{instant(origin)}{'Z' if zoned(origin) else ''}"
             elapsed(self.origin, self.origin, self.unit)  # refuses an unknown unit and a missing origin
-        self.belief = _start(algorithm, problem, key)
+        self.belief = start(algorithm, problem, key)
         self._use(algorithm)
         self._grown = []  # the flags that the algorithm was made larger for
         self.count, self.time, self.meta = 0, None, {}
@@ -153,7 +90,7 @@ class Session:
         """From now on with this algorithm."""
         self.algorithm = algorithm
         self._arrays, rest = divided((algorithm, self.problem))
-        self._compiled = _compiled(rest)
+        self._compiled = compiled(rest)
 
     def _grow(self, bits):
         """A larger algorithm, where there is one for these flags; what was kept for late data is let go."""
@@ -161,7 +98,7 @@ class Session:
         if larger is self.algorithm:
             return
         key = jax.random.fold_in(jax.random.fold_in(self.key, self.count), _GROWN)
-        self.belief = _enlarged(larger, self.problem, self.belief, bits, key)
+        self.belief = enlarged(larger, self.problem, self.belief, bits, key)
         self._use(larger)
         self._grown.append(bits)
         self._replay = Replay(self.replay)

@@ -54,11 +54,12 @@ def test_equals_the_dense_gaussian(name, problem):
     np.testing.assert_allclose(out.log_evidence, evidence, atol=1e-9)
 
 
+@pytest.mark.parametrize("problem", LINEAR_PROBLEMS)
 @pytest.mark.parametrize("name", SAMPLING_FILTERS)
-def test_sampling_filters_tend_to_the_dense_gaussian(name):
+def test_sampling_filters_tend_to_the_dense_gaussian(name, problem):
     """Means, covariances and log evidence extrapolated from N / 2 and N members, over 100 keys each: of their bias
     a / N + b / N^2 + ... only -2 b / N^2 is left, 1e-5 b here, which hides below five standard errors, about 1e-2."""
-    model, data, (mean, covariance, evidence) = linear("driven", 40)
+    model, data, (mean, covariance, evidence) = linear(problem, 40)
     algorithm = FILTERS[name]()
 
     def summaries(size, key):

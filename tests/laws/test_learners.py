@@ -16,7 +16,7 @@ from tests.oracles.dense import dense_filter
 
 KEY = jax.random.key(0)
 EXACT = ("joint_extended", "joint_sigma_point")  # where (x, theta) is linear
-SMOOTH = ("joint_extended", "joint_ensemble", "recursive_kalman")  # at a fixed key
+SMOOTH = (*EXACT, "joint_ensemble", "recursive_kalman")  # at a fixed key
 ONE_BY_ONE = tuple(name for name in LEARNERS if "ensemble" not in name)  # draw as much for one sensor as for two
 TRACES = []
 
@@ -73,7 +73,7 @@ def moments(belief, info):
 
 
 def everything(belief, info):
-    return moments(belief, info), belief
+    return moments(belief, info), belief, info.flags
 
 
 def run(name, data, key=KEY, family=None):
@@ -83,7 +83,7 @@ def run(name, data, key=KEY, family=None):
 
 @functools.cache
 def straight(name, seed=9):
-    """(moments, beliefs) of the registered learner on the data of a seed."""
+    """(moments, beliefs, flags) of the registered learner on the data of a seed."""
     return run(name, hidden_data(seed), jax.random.key(seed))
 
 
@@ -131,7 +131,7 @@ def test_tracks_a_moving_regression(name):
 def test_streams_saves_and_resumes(name, tmp_path):
     """The stream equals the scan up to rounding (samples keep their ancestors on this key); resumed, itself to the bit."""
     learner, family, data = LEARNER(name), family_of(name), hidden_data(9)
-    scan, _ = straight(name)
+    scan = straight(name)[0]
     whole, halved = (fl.Session(learner, family, key=jax.random.key(9)) for _ in range(2))
     for k in range(12):
         datum = float(data.times[k]), np.asarray(data.values[k]), np.asarray(data.inputs[k])
@@ -152,8 +152,9 @@ def test_streams_saves_and_resumes(name, tmp_path):
 @pytest.mark.parametrize("name", MAKE)
 def test_nothing_seen_in_no_time_changes_nothing(name):
     """No motion, no weighing, no resampling, no move, no inflation: row 7 leaves the belief of row 6, every leaf of it."""
-    scan, beliefs = straight(name)
+    scan, beliefs, flags = straight(name)
     assert scan[4][7] == 0
+    assert flags[7] == 0
     for leaf in jax.tree.leaves(beliefs):
         np.testing.assert_allclose(leaf[7], leaf[6], rtol=0, atol=1e-14)
 

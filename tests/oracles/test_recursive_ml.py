@@ -14,6 +14,7 @@ KEY = jax.random.key(0)
 FILTERS = {
     "kalman": fl.Kalman,
     "extended": fl.ExtendedKalman,
+    "sigma_point": fl.SigmaPoint,
     "ensemble": lambda: fl.EnsembleKalman(20),
 }
 

@@ -47,13 +47,13 @@ def test_no_learner_beats_it():
     bound = fl.tracking_bound(family, fl.Dataset(times, np.zeros(30)), draws=2000).parameters[-1, 0, 0]
 
     def one(key):
-        draw, walk, *keys = jax.random.split(key, 4)
+        draw, walk, begin, noises, own = jax.random.split(key, 5)
         path = family.sample_prior(1, key=draw)[0, 0] + 0.1 * jnp.cumsum(jax.random.normal(walk, (30,)))
-        x0, *noise = 1.0 + 0.4**0.5 * jax.random.normal(keys[0]), *jax.random.normal(keys[0], (2, 30))
+        x0, noise = 1.0 + 0.4**0.5 * jax.random.normal(begin), jax.random.normal(noises, (2, 30))
         step = lambda x, row: (x := jax.nn.sigmoid(row[0]) * x + 0.3**0.5 * row[1], x)  # noqa: E731
         level = jax.lax.scan(step, x0, (path, noise[0]))[1]
         data = fl.Dataset(times, level + 0.2**0.5 * noise[1])
-        last = fl.run(fl.Nested(fl.Kalman(), 300, move=None), family, data, key=keys[1], save=lambda b, i: None).last
+        last = fl.run(fl.Nested(fl.Kalman(), 300, move=None), family, data, key=own, save=lambda b, i: None).last
         return (last.parameters.mean[0] - path[-1]) ** 2
 
     error = np.asarray(jax.lax.map(one, jax.random.split(jax.random.key(0), 300), batch_size=20))
