@@ -13,7 +13,7 @@ Neural: a double well dx = (x - x^3) dt + .6 dW, seen 2,000 times through noise 
 with prior N(its start, 1), learned in one pass: log score of one step over the second half, and the share of data in their
 90 % bands.
 
-    python examples/changing_world.py [results.jsonl]
+    python -m examples.changing_world [results.jsonl]
 """
 
 import functools
@@ -25,10 +25,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 import optax
 
 import filterlearn as fl
+from examples.moving_regression import EXACT, climbing, regression, walking
 
 SEEDS, TUNING = tuple(range(20)), tuple(range(1000, 1010))
 STEPS, CHANGE, SETTLED, WINDOW = 1000, 500, 250, 5
@@ -37,15 +37,9 @@ SCALE = {"still": 0.0, "walk": 0.1, "jump": 0.1}
 MEMORIES, GAINS, SCALES = (5.0, 10.0, 20.0, 50.0, 1000.0), (0.01, 0.03, 0.05, 0.07, 0.1), (0.02, 0.04, 0.06, 0.1, 0.15)
 
 
-def family(motion):
-    """y = u'theta + e, theta moving by `motion` from N(0, 16 I)."""
-
-    def build(p):
-        still = fl.LinearDiscrete([[0.0]], [[0.0]])
-        seen = fl.LinearGaussianObservation([[0.0]], [[1.0]], lambda t, u: (u @ p["theta"])[None])
-        return fl.StateSpaceModel(fl.Gaussian([0.0], 0.0), still, seen)
-
-    return fl.ModelFamily(build, {"theta": fl.Parameter(dist.Normal(jnp.zeros(3), 4.0), motion)})
+def wide(motion):
+    """The regression with the prior that the learners take."""
+    return regression(motion, 4.0)
 
 
 def truth(stream, rng):
@@ -100,19 +94,6 @@ def recovery(errors):
     return int(np.argmax(back)) + WINDOW if back.any() else None
 
 
-EXACT = fl.Joint(fl.ExtendedKalman())  # the regression is linear in theta
-
-
-def walking(problem, scale):
-    """The family with another scale of motion."""
-    return eqx.tree_at(lambda f: f.parameters["theta"].dynamics.scale, problem, scale)
-
-
-def climbing(gain):
-    """Plain stochastic gradients; on this regression least mean squares."""
-    return fl.RecursiveMaximumLikelihood(fl.Kalman(), optax.sgd(gain))
-
-
 @functools.cache
 def bound(stream):
     """The recursive posterior Cramer-Rao bound of theta in each run, step by step `(runs, T)`."""
@@ -125,8 +106,8 @@ def bound(stream):
 def moving(stream):
     """The family whose motion is that of the stream, a still one kept still; for the drift the walk that suits it best."""
     if stream == "drift":
-        return best(stream, [(EXACT, family(fl.RandomWalk(jnp.asarray(scale)))) for scale in SCALES])[1]
-    return family(fl.RandomWalk(jnp.asarray(SCALE[stream])) if SCALE[stream] else fl.Static())
+        return best(stream, [(EXACT, wide(fl.RandomWalk(jnp.asarray(scale)))) for scale in SCALES])[1]
+    return wide(fl.RandomWalk(jnp.asarray(SCALE[stream])) if SCALE[stream] else fl.Static())
 
 
 def best(stream, candidates):
@@ -138,7 +119,7 @@ def best(stream, candidates):
 def table(stream):
     """{name: (learner, family)}."""
     own, rate = moving(stream), {"jump": 1 / 500}.get(stream, 1 / 2000)
-    wide = None if stream == "still" else own.parameters["theta"].dynamics
+    walk = None if stream == "still" else own.parameters["theta"].dynamics
     grid = jnp.geomspace(0.002, 0.8, 6)
     return {
         "Joint(ExtendedKalman())": (EXACT, own),
@@ -148,10 +129,10 @@ def table(stream):
         "Nested(Kalman(), 200)": (fl.Nested(fl.Kalman(), 200, fl.LiuWest(0.98)), own),
         "natural gradient": (fl.RecursiveMaximumLikelihood(fl.Kalman(), fl.natural_gradient()), own),
         "gradient, tuned gain": best(stream, [(climbing(gain), own) for gain in GAINS]),
-        "Forgetting, tuned memory": best(stream, [(EXACT, family(fl.Forgetting(memory))) for memory in MEMORIES]),
-        "Bank over six scales": (fl.Bank(EXACT, walking, grid, 1e-2), family(fl.RandomWalk(jnp.asarray(0.1)))),
-        "ChangePoint, by moments": (EXACT, family(fl.ChangePoint(rate, wide))),
-        "ChangePoint, Nested(Kalman(), 500)": (fl.Nested(fl.Kalman(), 500, None), family(fl.ChangePoint(rate, wide))),
+        "Forgetting, tuned memory": best(stream, [(EXACT, wide(fl.Forgetting(memory))) for memory in MEMORIES]),
+        "Bank over six scales": (fl.Bank(EXACT, walking, grid, 1e-2), wide(fl.RandomWalk(jnp.asarray(0.1)))),
+        "ChangePoint, by moments": (EXACT, wide(fl.ChangePoint(rate, walk))),
+        "ChangePoint, Nested(Kalman(), 500)": (fl.Nested(fl.Kalman(), 500, None), wide(fl.ChangePoint(rate, walk))),
         "Monitored(Joint(ExtendedKalman()), kept=0)": (fl.Monitored(EXACT, fl.Wager(1e-4), 0.0), own),
     }
 
