@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import BankBelief
 from filterlearn.filters.base import weighed
-from filterlearn.learners.base import AbstractLearner
-from filterlearn.models.family import ModelFamily
+from filterlearn.learners.base import AbstractLearner, check_family
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.protocol import strong
 
@@ -56,8 +55,7 @@ class Bank(AbstractLearner):
 
     def init(self, problem, *, key=None):
         """Each member's start, equally weighted."""
-        if not isinstance(problem, ModelFamily):
-            raise TypeError(f"problem: a learner needs a ModelFamily, got {type(problem).__name__}")
+        check_family(problem)
         members = self._each(lambda given, _, k: strong(self.learner.init(given, key=k)), problem, None, key)
         time = members.time[0]
         return strong(BankBelief(members, jnp.full(self.size, -jnp.log(self.size), time.dtype), time))

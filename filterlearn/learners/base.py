@@ -27,6 +27,12 @@ class AbstractLearner(AbstractAlgorithm):
         raise TypeError(f"learner: {type(self).__name__} cannot let go of what it learned; give the monitor no response")
 
 
+def check_family(problem) -> None:
+    """Raises TypeError for what is not a ModelFamily."""
+    if not isinstance(problem, ModelFamily):
+        raise TypeError(f"problem: a learner needs a ModelFamily, got {type(problem).__name__}")
+
+
 def let_go(family, belief, entries, kept, *, key=None):
     """A belief about a vector that ends in theta, with the entries (indices) of theta let go towards their prior: its power
     `kept` `(f,)` stays. What it says of the other parameters stays, and of everything else given the parameters. Points that
@@ -104,8 +110,7 @@ class AbstractScoreLearner(AbstractLearner):
 
     def init(self, problem, *, key=None):
         """theta at the prior's median, and the filter's start there with what is carried."""
-        if not isinstance(problem, ModelFamily):
-            raise TypeError(f"problem: a learner needs a ModelFamily, got {type(problem).__name__}")
+        check_family(problem)
         state, carried = self._score.init(self.filter, problem, strong(problem.median), key=key)
         known, optimiser = self._start(problem, state.time)
         return strong(TangentBelief(known, state, carried, optimiser))

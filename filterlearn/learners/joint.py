@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from filterlearn.beliefs.joint import JointBelief
 from filterlearn.filters.kalman import Kalman
-from filterlearn.learners.base import AbstractLearner, forgotten, released
+from filterlearn.learners.base import AbstractLearner, check_family, forgotten, released
 from filterlearn.models.base import (
     AbstractGaussianObservation,
     AbstractGaussianTransition,
@@ -145,8 +145,7 @@ class _Start(eqx.Module):
 
 def stacked(family) -> StateSpaceModel:
     """The state-space model of (x, theta)."""
-    if not isinstance(family, ModelFamily):
-        raise TypeError(f"problem: a learner needs a ModelFamily, got {type(family).__name__}")
+    check_family(family)
     model = family(family.median).resolve()
     gaussian = isinstance(model.transition, AbstractGaussianTransition)
     transition = _GaussianMoved(family=family, substeps=model.transition.substeps) if gaussian else _Moved(family)

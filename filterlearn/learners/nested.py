@@ -11,8 +11,7 @@ from filterlearn.beliefs.joint import NestedBelief
 from filterlearn.beliefs.particles import Particles
 from filterlearn.clock import whole
 from filterlearn.filters.base import weighed
-from filterlearn.learners.base import AbstractLearner, forgotten, released
-from filterlearn.models.family import ModelFamily
+from filterlearn.learners.base import AbstractLearner, check_family, forgotten, released
 from filterlearn.moves.base import AbstractMove
 from filterlearn.moves.liu_west import LiuWest
 from filterlearn.numerics.masking import choose, observed
@@ -73,8 +72,7 @@ class Nested(AbstractLearner):
 
     def init(self, problem, *, key=None):
         """Parameters from the prior, and the filter's start under each."""
-        if not isinstance(problem, ModelFamily):
-            raise TypeError(f"problem: a learner needs a ModelFamily, got {type(problem).__name__}")
+        check_family(problem)
         first, second = jax.random.split(needed(key))
         thetas = problem.sample_prior(self.size, key=first)
         inner = jax.vmap(lambda th, k: strong(self.filter.init(problem(th), key=k)))(

@@ -12,8 +12,7 @@ from filterlearn.beliefs.joint import RecollectingBelief
 from filterlearn.clock import whole
 from filterlearn.filters.base import proper_start
 from filterlearn.filters.kalman import Kalman
-from filterlearn.learners.base import AbstractLearner, informed
-from filterlearn.models.family import ModelFamily
+from filterlearn.learners.base import AbstractLearner, check_family, informed
 from filterlearn.models.observations.linear_gaussian import LinearGaussianObservation
 from filterlearn.models.transitions.discrete import LinearDiscrete
 from filterlearn.numerics.ascent import ascended
@@ -124,8 +123,7 @@ class OnlineEM(AbstractLearner):
         return strong(RecollectingBelief(Gaussian.of(theta, jnp.diag(problem.sd**2), state.time), state, past))
 
     def _checked(self, problem):
-        if not isinstance(problem, ModelFamily):
-            raise TypeError(f"problem: a learner needs a ModelFamily, got {type(problem).__name__}")
+        check_family(problem)
         if problem.moving:
             raise TypeError(f"dynamics: OnlineEM holds parameters still, {list(problem.moving)} move; give a constant gain")
         model = problem(problem.median).resolve()

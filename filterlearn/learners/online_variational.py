@@ -17,9 +17,8 @@ from filterlearn.beliefs.joint import RecollectingBelief
 from filterlearn.clock import whole
 from filterlearn.filters.base import averaged_info, proper_start
 from filterlearn.guides.base import AbstractGuide, Kernel, raw_of
-from filterlearn.learners.base import AbstractLearner, informed, moved
+from filterlearn.learners.base import AbstractLearner, check_family, informed, moved
 from filterlearn.models.base import AbstractGaussianTransition, AbstractLinearTransition
-from filterlearn.models.family import ModelFamily
 from filterlearn.numerics.densities import masked_normal
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.numerics.sampling import normals
@@ -130,8 +129,7 @@ class OnlineVariational(AbstractLearner):
         return strong(RecollectingBelief(Gaussian.of(theta, jnp.diag(problem.sd**2), state.time), state, past))
 
     def _checked(self, problem):
-        if not isinstance(problem, ModelFamily):
-            raise TypeError(f"problem: a learner needs a ModelFamily, got {type(problem).__name__}")
+        check_family(problem)
         step = problem(problem.median).resolve().transition
         if not isinstance(step, AbstractGaussianTransition) or not step.gaussian or step.substeps != 1:
             raise TypeError(f"transition: OnlineVariational needs one substep of Gaussian law, got {type(step).__name__}")
