@@ -2,7 +2,7 @@
 
 import abc
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -118,15 +118,24 @@ def warn_of_noise(target: Target, theta: Float[Array, "p"]) -> None:
             warnings.warn(report.words, stacklevel=4)
 
 
+class Drawn(NamedTuple):
+    """What a method gives back: unconstrained draws `(chains, draws, p)`, sample statistics by name `(chains, draws)`, and
+    what is known of the whole, by name: numbers, or arrays with one axis, such as the log evidence of each chain."""
+
+    draws: Any
+    statistics: dict[str, Any]
+    attributes: dict[str, Any] = {}
+
+
 class AbstractMethod(eqx.Module):
     """How draws are made from a target; a refit with data of the same shape compiles nothing."""
 
     chains: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def draw(self, target: Target, start, scale, *, key):
-        """(draws `(chains, draws, p)`, sample statistics by name `(chains, draws)`) from the starting points `(chains, p)`,
-        the most likely first; `scale` `(p,)` is a first guess of the posterior's standard deviations."""
+    def draw(self, target: Target, start, scale, *, key) -> Drawn:
+        """Draws from the starting points `(chains, p)`, the most likely first; `scale` `(p,)` is a first guess of the
+        posterior's standard deviations."""
 
 
 def tree_depth(n_steps):

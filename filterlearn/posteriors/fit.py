@@ -39,11 +39,11 @@ def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree
     first, second, third = jax.random.split(key, 3)
     target = Target(family, algorithm, data, first)
     points, scale = _start(target, method.chains, start, second)
-    draws, statistics = method.draw(target, points, scale, key=third)
-    median = jnp.median(draws.reshape(-1, draws.shape[-1]), axis=0)
-    tree = posterior_datatree(target, data, draws, statistics, median)
+    drawn = method.draw(target, points, scale, key=third)
+    median = jnp.median(drawn.draws.reshape(-1, drawn.draws.shape[-1]), axis=0)
+    tree = posterior_datatree(target, data, drawn, median)
     if takes_steps(target.problem(median)):
-        report = posterior_steps(target, draws, key=first)
+        report = posterior_steps(target, drawn.draws, key=first)
         warn_of(report)
         found = {f"half_step_{name}": getattr(report, name) for name in ("change", "error", "shift", "shift_error")}
         tree["filter"].attrs |= {"steps": report.steps} | found

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 from numpyro.infer.hmc import hmc
 
-from filterlearn.posteriors.base import AbstractMethod, log_density, tree_depth, warn_of_noise
+from filterlearn.posteriors.base import AbstractMethod, Drawn, log_density, tree_depth, warn_of_noise
 
 
 class NumPyroNUTS(AbstractMethod):
@@ -21,7 +21,7 @@ class NumPyroNUTS(AbstractMethod):
     def draw(self, target, start, scale, *, key):
         """Adapts and samples every chain in one compiled call."""
         warn_of_noise(target, start[0])
-        return _sample(self, target, start, scale, jax.random.split(key, self.chains))
+        return Drawn(*_sample(self, target, start, scale, jax.random.split(key, self.chains)))
 
 
 @eqx.filter_jit

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from filterlearn.clock import whole
-from filterlearn.posteriors.base import TRIES, AbstractMethod, levels
+from filterlearn.posteriors.base import TRIES, AbstractMethod, Drawn, levels
 from filterlearn.protocol import stream_keys
 
 _MOST = 3.0  # variance of the log-evidence above which chains stick
@@ -43,7 +43,7 @@ class ParticleMCMC(AbstractMethod):
         variance = _noise(target, start[0], self.blocks, first)
         if variance > _MOST:
             warnings.warn(_advice(target.algorithm, float(variance)), stacklevel=3)
-        return _sample(self, target, start, scale, variance, jax.random.split(second, self.chains))
+        return Drawn(*_sample(self, target, start, scale, variance, jax.random.split(second, self.chains)))
 
 
 def _advice(algorithm, variance):

@@ -51,15 +51,15 @@ def _telling(likelihood):
     return np.flatnonzero(varies if varies.any() else ~varies)
 
 
-def posterior_datatree(target, data, draws, statistics, median) -> xr.DataTree:
+def posterior_datatree(target, data, drawn, median) -> xr.DataTree:
     """The groups of docs/results.md; `data` is the target's with its calendar.
 
     `filter` is one run at `median`, the posterior median of theta, coordinate by coordinate.
     """
-    values, log_prior, likelihood = _by_draw(target, draws)
+    values, log_prior, likelihood = _by_draw(target, drawn.draws)
     groups = {
         "posterior": values,
-        "sample_stats": statistics,
+        "sample_stats": drawn.statistics,
         "log_likelihood": {"y": likelihood},
         "log_prior": log_prior,
         "observed_data": {"y": data.values},
@@ -72,6 +72,7 @@ def posterior_datatree(target, data, draws, statistics, median) -> xr.DataTree:
     groups = {group: {name: np.asarray(v) for name, v in variables.items()} for group, variables in groups.items()}
     coords = {"time": times_of(data), "sensor": np.arange(data.values.shape[1])}
     tree = az.from_dict(groups, coords=coords, dims=dims)
+    tree["sample_stats"].attrs |= {name: np.asarray(value).tolist() for name, value in drawn.attributes.items()}
     tree["log_likelihood"] = tree["log_likelihood"].isel(time=_telling(groups["log_likelihood"]["y"]))
     problem = target.problem(median)
     trajectory = run(target.algorithm, problem, data, key=target.key, save=_both)

@@ -138,10 +138,10 @@ def test_a_theta_that_breaks_the_model_has_density_zero_and_a_finite_gradient():
     slope = (target(jnp.array([1 + step])) - target(jnp.array([1 - step]))) / (2 * step)
     np.testing.assert_allclose(good[1][0], slope, rtol=1e-6)
     # a third of the proposals from here meet the wall; none poisons the adaptation
-    draws, statistics = fl.ParticleMCMC(300, 300, 2).draw(target, jnp.full((2, 1), 0.1), jnp.ones(1), key=jax.random.key(1))
-    assert np.isfinite(draws).all()
-    assert np.isfinite(statistics["lp"]).all()
-    assert 0.1 < statistics["acceptance_rate"].mean() < 0.5
+    drawn = fl.ParticleMCMC(300, 300, 2).draw(target, jnp.full((2, 1), 0.1), jnp.ones(1), key=jax.random.key(1))
+    assert np.isfinite(drawn.draws).all()
+    assert np.isfinite(drawn.statistics["lp"]).all()
+    assert 0.1 < drawn.statistics["acceptance_rate"].mean() < 0.5
 
 
 def test_a_warm_start_without_spread_recovers():
