@@ -6,7 +6,8 @@ import pytest
 import xarray as xr
 
 import filterlearn as fl
-from filterlearn.diagnostics.report import findings, page, tables
+from filterlearn.diagnostics.findings import findings
+from filterlearn.diagnostics.report import page, tables
 from tests.cases import linear_model
 
 T = 2000
