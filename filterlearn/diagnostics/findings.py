@@ -3,12 +3,14 @@
 import arviz as az
 import numpy as np
 
+from filterlearn.diagnostics.scores import consistency, innovations
 from filterlearn.diagnostics.step_size import objection
 from filterlearn.diagnostics.table import Table, cell
 from filterlearn.protocol import FLAGS
 
 _RHAT, _ESS = 1.01, 100  # Vehtari et al. 2021, sec. 4: R-hat, and effective draws for each chain
 _KOLMOGOROV = 1.9495  # sqrt(T) x the distance from uniform is beyond it once in 1,000 calibrated series
+_NORMAL = 3.2905  # sds beyond which a normal number is once in 1,000
 _HALF = "half_step_"  # of the names of what halving the step did
 
 
@@ -65,6 +67,21 @@ def _calibration(tree):
             yield f"sensor {i}", f"PIT {distance:.3f} from uniform", cause
 
 
+def _innovations(tree):
+    """Their squares (NIS) against the chi-squared band, and their correlation from one datum to the next (Bar-Shalom, Li &
+    Kirubarajan 2001, doi:10.1002/0471221279, sec. 5.4)."""
+    for i, column in enumerate(innovations(tree).T):
+        told = column[np.isfinite(column)]
+        squares = consistency(told**2)
+        if squares.words:
+            yield f"sensor {i}", f"NIS {squares.ratio:.3g}", squares.words
+        if len(told) > 1 and (total := np.sum(told**2)) > 0:
+            correlation = np.sum(told[1:] * told[:-1]) / total
+            if abs(correlation) * len(told) ** 0.5 > _NORMAL:
+                cause = "an error tells of the next: the model misses a part of the dynamics, or of the noise"
+                yield f"sensor {i}", f"innovations correlated, {correlation:.2f}", cause
+
+
 def _steps(tree):
     attrs = tree["filter"].attrs
     found = {name.removeprefix(_HALF): value for name, value in attrs.items() if name.startswith(_HALF)}
@@ -77,11 +94,11 @@ def findings(tree) -> Table:
     """What is wrong, the gravest first; no rows when nothing was found.
 
     Flags of the filter, divergences, R-hat above 1.01, bulk or tail ESS below 100 a chain, a step whose halving moves the
-    log evidence by more than 1 nat or a parameter by a quarter of its sd, beyond three standard errors, and a PIT that a
-    calibrated series shows once in 1,000.
+    log evidence by more than 1 nat or a parameter by a quarter of its sd, beyond three standard errors, and a PIT, a NIS or
+    innovations correlated in time that a calibrated series shows once in 1,000.
     """
-    groups = {"filter": (_flags, _steps, _calibration), "posterior": (_chains, _divergences)}
+    groups = {"filter": (_flags, _steps, _innovations, _calibration), "posterior": (_chains, _divergences)}
     checks = [check for group, several in groups.items() if group in tree.children for check in several]
-    order = (_flags, _divergences, _chains, _steps, _calibration)
+    order = (_flags, _divergences, _chains, _steps, _innovations, _calibration)
     rows = [row for check in sorted(checks, key=order.index) for row in check(tree)]
     return Table("Warnings" if rows else "Warnings: none", ("of", "found", "what to know"), rows)
