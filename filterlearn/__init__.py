@@ -135,6 +135,7 @@ _HOME = {
     "posteriors.blackjax": "NUTS",
     "posteriors.numpyro": "NumPyroNUTS",
     "posteriors.particle_mcmc": "ParticleMCMC",
+    "posteriors.smc": "SMC",
     "streams.session": "Session",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}

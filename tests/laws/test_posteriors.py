@@ -23,7 +23,9 @@ METHODS = {  # each with an algorithm whose evidence it takes
     "numpyro": (fl.NumPyroNUTS(**SIZES), fl.Kalman()),
     "particle": (fl.ParticleMCMC(300, 1200, 2), fl.ParticleFilter(50)),
     "particle in blocks": (fl.ParticleMCMC(300, 1200, 2, blocks=5), fl.ParticleFilter(20, fl.Ordered(fl.Systematic()))),
+    "smc": (fl.SMC(1200, 40, 2), fl.Kalman()),
 }
+NAN_SEEN = fl.LinearGaussianObservation([[1.0]], [[float("nan")]])
 GRADIENTS = ("nuts", "numpyro")
 
 
@@ -95,11 +97,13 @@ def test_one_layout(fitted):
 def test_statistics_mean_the_same(fitted):
     """lp is the log density of the draw; the energy exceeds -lp by the kinetic energy."""
     name, tree = fitted
-    if name not in GRADIENTS:
+    if not isinstance(METHODS[name][1], fl.Kalman):
         pytest.skip("particle MCMC keeps the estimate that it accepted")
     total = tree["log_likelihood"]["y"].sum("time") + sum(tree["log_prior"][n] for n in FAMILY.names)
     jacobian = np.log(tree["posterior"]["scale"])  # of the only positive parameter
     np.testing.assert_allclose(tree["sample_stats"]["lp"], total + jacobian, rtol=1e-9)
+    if name not in GRADIENTS:
+        return
     assert (tree["sample_stats"]["energy"] >= -tree["sample_stats"]["lp"]).all()
     steps, depth = tree["sample_stats"]["n_steps"], tree["sample_stats"]["tree_depth"]
     assert ((steps >= 2 ** (depth - 1)) & (steps < 2**depth)).all()
@@ -124,6 +128,21 @@ def test_a_refit_traces_nothing(fitted):
     assert_matches(again, *exact(series(seed=1)))
 
 
+def test_smc_estimates_the_evidence():
+    """The mean of estimate / exact, by a grid that holds all of the posterior, is 1 within 5 standard errors."""
+    data, size = series(), 120
+    axes = [jnp.linspace(-2.5, 3.5, size), jnp.linspace(-3.5, 3.5, size)]
+    grid = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+    level = jax.vmap(lambda th: fl.log_evidence(fl.Kalman(), FAMILY(th), data) + FAMILY.log_prior(th))(grid)
+    exact = jax.nn.logsumexp(level) + jnp.log(6.0 * 7.0 / (size - 1) ** 2)
+    method, algorithm = METHODS["smc"]
+    target = Target(FAMILY, algorithm, data, jax.random.key(0))
+    drawn = [method.draw(target, None, None, key=jax.random.key(k)).attributes for k in range(12)]
+    ratio = np.exp(np.concatenate([each["log_evidence"] for each in drawn]) - exact)
+    assert abs(ratio.mean() - 1) < 5 * ratio.std() / len(ratio) ** 0.5 < 0.15
+    assert all(np.all(np.diff(each["temperatures"]) > 0) and each["temperatures"][-1] == 1 for each in drawn)
+
+
 def test_a_theta_that_breaks_the_model_has_density_zero_and_a_finite_gradient():
     def broken(p):
         step = fl.LinearDiscrete([[0.5]], p["variance"][None, None])
@@ -142,6 +161,24 @@ def test_a_theta_that_breaks_the_model_has_density_zero_and_a_finite_gradient():
     assert np.isfinite(drawn.draws).all()
     assert np.isfinite(drawn.statistics["lp"]).all()
     assert 0.1 < drawn.statistics["acceptance_rate"].mean() < 0.5
+    # a sixth of the prior breaks the model, and counts as evidence zero
+    rest = jnp.linspace(1e-6, 7.0, 4001)[:, None]
+    exact = jax.nn.logsumexp(jax.vmap(target)(rest)) + jnp.log(7.0 / 4000)
+    drawn = fl.SMC(400, 20, 8).draw(target, None, None, key=jax.random.key(1))
+    assert (drawn.draws > 0).all()
+    ratio = np.exp(drawn.attributes["log_evidence"] - exact)
+    assert abs(ratio.mean() - 1) < 5 * ratio.std() / 8**0.5 < 0.25
+
+
+def test_smc_refuses_a_prior_that_breaks_every_model():
+    def broken(p):
+        return fl.StateSpaceModel(fl.Gaussian([p["level"]], 1.0), fl.LinearDiscrete([[0.5]], [[1.0]]), NAN_SEEN)
+
+    family = fl.ModelFamily(broken, {"level": fl.Parameter(dist.Normal(1.0, 1.0))})
+    with pytest.raises(ValueError, match="family: the density is finite at none of 20 draws"):
+        fl.SMC(20, 5, 2).draw(Target(family, fl.Kalman(), series()), None, None, key=jax.random.key(1))
+    with pytest.raises(ValueError, match="size: a multiple of moves=7"):
+        fl.SMC(20, 7)
 
 
 def test_a_warm_start_without_spread_recovers():
