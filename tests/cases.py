@@ -342,6 +342,7 @@ PATH_SMOOTHERS = {  # each with its filter of a size
         fl.BackwardMetropolis(50),
         fl.Genealogy(fl.ParticleFilter(size, fl.Adaptive(fl.Multinomial()))),
     ),
+    "gaussian_paths": lambda size=200: (fl.GaussianPaths(fl.Kalman(), 50), fl.Kalman()),
     "ensemble_rauch_tung_striebel": lambda size=200: (
         fl.EnsembleRauchTungStriebel(fl.EnsembleKalman(size)),
         fl.EnsembleKalman(size),

@@ -131,9 +131,13 @@ class AbstractBackwardSampler(AbstractSmoother):
         index = drawn_by_weight(beliefs.log_weights[-1], self.draws, keys[0]).astype(jnp.int32)
         last = beliefs.points[-1][index]
         earlier = jax.lax.scan(one, (index, last), pairs, reverse=True)[1]
-        points = jnp.concatenate([earlier, last[None]])
-        even = jnp.full(points.shape[:2], -jnp.log(self.draws), points.dtype)
-        return jax.vmap(Particles)(points, even, beliefs.time)
+        return even(jnp.concatenate([earlier, last[None]]), beliefs.time)
+
+
+def even(points, times):
+    """Equally weighted particles at each time: row j of every time is path j."""
+    weights = jnp.full(points.shape[:2], -jnp.log(points.shape[1]), points.dtype)
+    return jax.vmap(Particles)(points, weights, times)
 
 
 def stacked(belief):
@@ -176,6 +180,25 @@ def returned(moments, step: Return):
     return step.matrix @ mean + step.mean, symmetric(step.matrix @ covariance @ step.matrix.T + step.spread)
 
 
+def returns(filter, problem, beliefs, data):
+    """(the last belief, the steps back over all gaps): G = P A' P'^-1, g = m - G m', L = P - G P' G'. TypeError unless the
+    beliefs are Gaussian."""
+    if not isinstance(stacked(beliefs), AbstractGaussianBelief):
+        name = type(stacked(beliefs)).__name__
+        raise TypeError(f"trajectory: Gaussian beliefs are needed, got {name}; filter with a Gaussian filter and start")
+    rows, read = by_row(data.inputs)
+
+    def one(belief, time, row):
+        m, p = stacked(belief).mean, stacked(belief).covariance
+        matrix, ahead = sloped(filter, problem, belief, time, read(row))
+        moved = stacked(ahead)
+        gain = semidefinite_solve(moved.covariance, matrix @ p).T
+        return Return(gain, m - gain @ moved.mean, symmetric(p - gain @ moved.covariance @ gain.T))
+
+    last = jax.tree.map(lambda leaf: leaf[-1], beliefs)
+    return last, jax.vmap(one)(*neighbours(beliefs, beliefs.time, rows))
+
+
 class AbstractRauchTungStriebel(AbstractSmoother):
     """Gaussian beliefs revised backward, each given the next alone."""
 
@@ -187,24 +210,10 @@ class AbstractRauchTungStriebel(AbstractSmoother):
 
     def backward(self, problem, beliefs, data, *, key):
         """The steps of all gaps side by side, then their sweep."""
-        if not isinstance(stacked(beliefs), AbstractGaussianBelief):
-            name = type(stacked(beliefs)).__name__
-            raise TypeError(f"trajectory: Gaussian beliefs are needed, got {name}; filter with a Gaussian filter and start")
-        rows, read = by_row(data.inputs)
-        before, *later = neighbours(beliefs, beliefs.time, rows)
-        last = jax.tree.map(lambda leaf: leaf[-1], beliefs)
-        steps = jax.vmap(lambda belief, time, row: self._step(problem, belief, time, read(row)))(before, *later)
+        last, steps = returns(self.filter, problem, beliefs, data)
         moments = self.sweep((stacked(last).mean, stacked(last).covariance), steps)
-        earlier = jax.vmap(with_moments)(before, *moments)
+        earlier = jax.vmap(with_moments)(neighbours(beliefs)[0], *moments)
         return jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
-
-    def _step(self, problem, belief, time, inputs):
-        """G = P A' P'^-1, g = m - G m', L = P - G P' G'."""
-        m, p = stacked(belief).mean, stacked(belief).covariance
-        matrix, ahead = sloped(self.filter, problem, belief, time, inputs)
-        moved = stacked(ahead)
-        gain = semidefinite_solve(moved.covariance, matrix @ p).T
-        return Return(gain, m - gain @ moved.mean, symmetric(p - gain @ moved.covariance @ gain.T))
 
 
 def followed(change, ahead, past):
