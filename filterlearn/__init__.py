@@ -130,6 +130,7 @@ _HOME = {
     "posteriors.base": "Target",
     "posteriors.condition": "condition",
     "posteriors.fit": "fit",
+    "posteriors.leave_out": "leave_one_out leave_future_out",
     "posteriors.iterated_filtering": "IteratedFiltering",
     "posteriors.paths": "with_paths with_predictions",
     "posteriors.profile": "ProfileInterval adjusted_profile",

@@ -22,30 +22,36 @@ def _by_draw(target, draws):
     values = jax.vmap(target.sampled.constrain)(flat)
     priors = {name: p.prior for name, p in target.sampled.parameters.items()}
     log_prior = {name: jax.vmap(lambda v, p=p: jnp.sum(p.log_prob(v)))(values[name]) for name, p in priors.items()}
-    likelihood = _terms(target, flat)
-    return jax.tree.map(lambda leaf: leaf.reshape(*draws.shape[:2], *leaf.shape[1:]), (values, log_prior, likelihood))
+    named = jax.tree.map(lambda leaf: leaf.reshape(*draws.shape[:2], *leaf.shape[1:]), (values, log_prior))
+    return *named, terms_by_draw(target, one_step, draws)
 
 
-def _terms(target, thetas):
-    """The one-step terms at each theta, `(k, T)`; a chain's repetitions are filtered once."""
+def terms_by_draw(target, each, draws):
+    """each(target, theta), numbers `(T,)`, of draws `(chains, draws, p)`; a chain's repetitions are worked out once."""
+    thetas = draws.reshape(-1, draws.shape[-1])
     new = jnp.any(thetas != jnp.roll(thetas, 1, axis=0), axis=1).at[0].set(True)
     rows = jnp.flatnonzero(new, size=-(-len(new) // _BATCH) * _BATCH, fill_value=0)
 
     def batch(i, out):
         some = jax.lax.dynamic_slice_in_dim(rows, i * _BATCH, _BATCH)
-        terms = jax.vmap(target.terms)(thetas[some]).astype(out.dtype)
+        terms = jax.vmap(lambda theta: each(target, theta))(thetas[some]).astype(out.dtype)
         return jax.lax.dynamic_update_slice_in_dim(out, terms, i * _BATCH, axis=0)
 
     blank = jnp.zeros((len(rows), len(target.data)), target.data.values.dtype)
     found = jax.lax.fori_loop(0, (jnp.sum(new) + _BATCH - 1) // _BATCH, batch, blank)
-    return found[jnp.cumsum(new) - 1]
+    return found[jnp.cumsum(new) - 1].reshape(*draws.shape[:2], -1)
+
+
+def one_step(target, theta):
+    """log p(y_k | y_1..k-1, theta)."""
+    return target.terms(theta)
 
 
 def _both(belief, info):
     return belief, info
 
 
-def _telling(likelihood):
+def telling(likelihood):
     """The observations whose term depends on theta: not those that are missing, nor those spent on a diffuse start."""
     varies = np.ptp(likelihood, axis=(0, 1)) > 0
     return np.flatnonzero(varies if varies.any() else ~varies)
@@ -73,7 +79,8 @@ def posterior_datatree(target, data, drawn, median) -> xr.DataTree:
     coords = {"time": times_of(data), "sensor": np.arange(data.values.shape[1])}
     tree = az.from_dict(groups, coords=coords, dims=dims)
     tree["sample_stats"].attrs |= {name: np.asarray(value).tolist() for name, value in drawn.attributes.items()}
-    tree["log_likelihood"] = tree["log_likelihood"].isel(time=_telling(groups["log_likelihood"]["y"]))
+    tree["log_likelihood"] = tree["log_likelihood"].isel(time=telling(groups["log_likelihood"]["y"]))
+    tree["log_likelihood"].attrs["terms"] = "one step: log p(y_k | y_1..k-1, theta); later terms still see y_k"
     problem = target.problem(median)
     trajectory = run(target.algorithm, problem, data, key=target.key, save=_both)
     tree["filter"] = to_datatree(trajectory, problem if isinstance(problem, ModelFamily) else None)["filter"]
