@@ -140,6 +140,7 @@ _HOME = {
     "posteriors.particle_mcmc": "ParticleMCMC",
     "posteriors.smc": "SMC",
     "streams.session": "Session",
+    "streams.store": "Store",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_WHERE)  # noqa: PLE0605

@@ -75,6 +75,11 @@ def _opened(data: str):
     return open(data, newline="", encoding="utf-8-sig")
 
 
+def _zarr(out: Path | None) -> bool:
+    """Whether an output is a store."""
+    return out is not None and out.suffix == ".zarr"
+
+
 def _names(columns: str | None) -> list[str] | None:
     return columns.split(",") if columns else None
 
@@ -105,7 +110,7 @@ def track(
     :param value: names of the value columns, separated by commas; empty and null are missing.
     :param inputs: names of the input columns, separated by commas.
     :param checkpoint: file to resume from and to save to.
-    :param out: JSON Lines file; standard output when absent.
+    :param out: JSON Lines file, or a zarr store where it ends in .zarr; standard output when absent.
     :param every: rows between checkpoints.
     :param seed: of the random numbers.
     :param unit: that datetimes are counted in: s, m, h, D (unless given) or W.
@@ -118,13 +123,15 @@ def track(
     from filterlearn.data import rows as table
     from filterlearn.streams.follow import Stop, begun, stream
     from filterlearn.streams.lines import Lines
+    from filterlearn.streams.store import Store
 
     whole("every", every, 1)
     with _blaming(model), _opened(data) as source:
         loaded, stop = _model(model), Stop()
         given = table(tqdm(source, unit=" lines", disable=None), time, _names(value), _names(inputs))
         session, offset, rows = begun(loaded, stop.until(given), checkpoint, seed, unit, replay)
-        with contextlib.closing(Lines(out, offset)) as sink:
+        sink = Store(out, offset) if _zarr(out) else Lines(out, offset)
+        with contextlib.closing(sink):
             stream(session, rows, sink, checkpoint, every)
     if stop.number:
         raise SystemExit(128 + stop.number)
@@ -161,7 +168,7 @@ def fit(
     :param time: name of the time column: numbers, or ISO datetimes.
     :param value: names of the value columns, separated by commas; empty and null are missing.
     :param inputs: names of the input columns, separated by commas.
-    :param out: netCDF file, which `report` reads.
+    :param out: netCDF file, or a zarr store where it ends in .zarr; `report` reads both.
     :param seed: of the random numbers.
     :param unit: that datetimes are counted in: s, m, h, D (unless given) or W.
     """
@@ -182,14 +189,14 @@ def fit(
         tree = fl.fit(loaded.problem, series, algorithm, getattr(loaded, "method", None), key=jax.random.key(seed))
     print(*tables(tree), sep="\n\n")
     if out is not None:
-        tree.to_netcdf(out)
+        (tree.to_zarr if _zarr(out) else tree.to_netcdf)(out)
 
 
 @app.command
 def report(file: Path, *, out: Path | None = None):
     """Print warnings and tables, and write them with pictures as one HTML page.
 
-    :param file: netCDF file of `fit` or `to_datatree`, or the JSON Lines of `track`.
+    :param file: netCDF file or zarr store of `fit`, `track` or `to_datatree`, or the JSON Lines of `track`.
     :param out: HTML file; beside `file` when absent.
     """
     from filterlearn.diagnostics.report import page, tables
@@ -201,22 +208,24 @@ def report(file: Path, *, out: Path | None = None):
 
 
 def _tree(file: Path):
-    """The DataTree in a file, told apart by its first byte."""
+    """The DataTree in a zarr store, or in a file, told apart by its first byte."""
     import xarray as xr
 
     from filterlearn.diagnostics.results import rows_to_datatree
     from filterlearn.streams.lines import read
 
-    if not file.is_file():
+    if not file.exists():
         raise ValueError(f"file: no file at {file}")
-    with open(file, "rb") as start:
-        lines = start.read(1) == b"{"
-    if lines:
-        return rows_to_datatree(read(file))
+    if file.is_file():
+        with open(file, "rb") as start:
+            lines = start.read(1) == b"{"
+        if lines:
+            return rows_to_datatree(read(file))
     try:
-        tree = xr.open_datatree(file)
+        store = file.is_dir()
+        tree = xr.open_datatree(file, engine="zarr", consolidated=False) if store else xr.open_datatree(file)
     except (ValueError, OSError) as error:
-        raise ValueError(f"file: {file} is neither netCDF nor an output of `track`") from error
+        raise ValueError(f"file: {file} is neither netCDF, nor zarr, nor an output of `track`") from error
     if not {"posterior", "filter"} & set(tree.children):
         raise ValueError(f"file: {file} has neither a group `posterior` nor `filter`; write it by `fit` or `to_datatree`")
     return tree

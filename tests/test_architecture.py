@@ -37,6 +37,7 @@ FENCES = {
     "numpyro": ("models", "posteriors", *APPLICATIONS),
     "arch": ("datasets", "rivals"),
     "statsmodels": ("datasets",),
+    "zarr": ("streams.store",),
     "cyclopts": ("cli",),
     "tqdm": ("demo", "cli"),
 }

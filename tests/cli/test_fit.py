@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from filterlearn.diagnostics.results import rows_to_datatree
+from filterlearn.streams.lines import read
 from tests.cli.command import finished
 
 MODEL = """
@@ -57,8 +59,8 @@ def is_a_page(path, images):
 def test_fit_then_report(folder, cache):
     """With `Joint` the moving parameter is filtered and the other sampled; warnings come first; both formats fit alike."""
     printed = []
-    for kind in ("csv", "jsonl"):
-        words = ("fit", "model.py", "--data", f"data.{kind}", *COLUMNS, "--out", f"{kind}.nc")
+    for kind, file in (("csv", "csv.nc"), ("jsonl", "jsonl.zarr")):
+        words = ("fit", "model.py", "--data", f"data.{kind}", *COLUMNS, "--out", file)
         status, out, _ = finished(folder, cache, *words)
         assert status == 0
         printed.append(out)
@@ -66,6 +68,7 @@ def test_fit_then_report(folder, cache):
     assert printed[0].startswith("Warnings\n")  # 20 draws cannot mix
     assert "bulk ESS" in printed[0]
     tree = xr.open_datatree(folder / "csv.nc")
+    xr.testing.assert_equal(tree, xr.open_datatree(folder / "jsonl.zarr", engine="zarr"))
     assert list(tree["posterior"].data_vars) == ["rate"]
     assert "parameter_level" in tree["filter"].data_vars
     assert tree["constant_data"]["inputs"].shape == (60, 1)
@@ -89,6 +92,9 @@ def test_report_of_a_stream(folder, cache):
     assert finished(folder, cache, *track)[0] == 0
     with open(folder / "stream.jsonl", "a") as file:
         file.write('{"time": "2020-')  # another line is being written
+    assert finished(folder, cache, *track[:-1], "stream.zarr")[0] == 0
+    store = xr.open_datatree(folder / "stream.zarr", engine="zarr", consolidated=False)
+    xr.testing.assert_equal(store, rows_to_datatree(read(folder / "stream.jsonl")))
     status, out, err = finished(folder, cache, "report", "stream.jsonl", "--out", "page.html")
     assert (status, err) == (0, "")
     assert out.startswith("Warnings: none\n")
@@ -98,7 +104,7 @@ def test_report_of_a_stream(folder, cache):
 
 BAD = {
     "no file": ("absent.nc", None, "file: no file at absent.nc"),
-    "text": ("text.nc", "hello", "file: text.nc is neither netCDF nor an output of `track`"),
+    "text": ("text.nc", "hello", "file: text.nc is neither netCDF, nor zarr, nor an output of `track`"),
     "other lines": ("other.jsonl", '{"a": 1}\n', "source: a row has no 'time'"),
     "no rows": ("torn.jsonl", '{"time"', "source: an empty log"),
     "not JSON": ("broken.jsonl", "{a}\n", "file: line 1 of broken.jsonl is not JSON"),

@@ -105,13 +105,16 @@ def test_the_future_has_its_joint_law(drawn):
     np.testing.assert_array_equal(found["time"], AHEAD)
 
 
-def test_datetimes_are_kept():
+def test_datetimes_are_kept(tmp_path):
     """The first time ahead is that of the last datum."""
     stamps, ahead = (np.datetime64("2020-01-01") + (1440 * t).round().astype("timedelta64[m]") for t in (TIMES, AHEAD))
     family, algorithm, smoother = CASES["filter"]
     data = fl.Dataset(stamps, DATA.values)
     tree = fl.with_paths(posterior(0.0), family, data, algorithm, smoother, draws=DRAWS, key=KEY)
     tree = fl.with_predictions(tree, family, data, algorithm, ahead, draws=DRAWS, key=KEY)
+    tree.to_zarr(tmp_path / "tree.zarr")
+    with xr.open_datatree(tmp_path / "tree.zarr", engine="zarr") as again:
+        xr.testing.assert_equal(again.load(), tree)
     np.testing.assert_array_equal(tree["paths"]["time"], stamps)
     np.testing.assert_array_equal(tree["predictions"]["time"], ahead)
     last, first = tree["paths"]["x"][:, :, -1], tree["predictions"]["x"][:, :, 0]

@@ -116,8 +116,10 @@ def test_arviz_reads_it(fitted, tmp_path):
     assert set(az.psense_summary(tree).index) == set(FAMILY.names)
     assert all(float(v) < 1.1 for v in az.rhat(tree).data_vars.values())
     tree.to_netcdf(tmp_path / "fit.nc")
-    with xr.open_datatree(tmp_path / "fit.nc") as again:
-        xr.testing.assert_equal(again.load(), tree)
+    tree.to_zarr(tmp_path / "fit.zarr")
+    for name, engine in (("fit.nc", "netcdf4"), ("fit.zarr", "zarr")):
+        with xr.open_datatree(tmp_path / name, engine=engine) as again:
+            xr.testing.assert_equal(again.load(), tree)
 
 
 def test_a_refit_traces_nothing(fitted):
