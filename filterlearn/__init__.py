@@ -139,6 +139,7 @@ _HOME = {
     "posteriors.numpyro": "NumPyroNUTS",
     "posteriors.particle_mcmc": "ParticleMCMC",
     "posteriors.smc": "SMC",
+    "posteriors.mclmc": "MCLMC",
     "streams.session": "Session",
     "streams.store": "Store",
 }

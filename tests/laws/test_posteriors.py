@@ -23,6 +23,7 @@ METHODS = {  # each with an algorithm whose evidence it takes
     "numpyro": (fl.NumPyroNUTS(**SIZES), fl.Kalman()),
     "particle": (fl.ParticleMCMC(300, 1200, 2), fl.ParticleFilter(50)),
     "particle in blocks": (fl.ParticleMCMC(300, 1200, 2, blocks=5), fl.ParticleFilter(20, fl.Ordered(fl.Systematic()))),
+    "mclmc": (fl.MCLMC(300, 1200, 2), fl.Kalman()),
     "smc": (fl.SMC(1200, 40, 2), fl.Kalman()),
 }
 NAN_SEEN = fl.LinearGaussianObservation([[1.0]], [[float("nan")]])
@@ -91,6 +92,8 @@ def test_one_layout(fitted):
     expected = {"acceptance_rate", "lp"}
     if name in GRADIENTS:
         expected |= {"diverging", "energy", "n_steps", "tree_depth", "step_size"}
+    if name == "mclmc":
+        expected |= {"diverging", "n_steps", "step_size"}
     assert set(tree["sample_stats"].data_vars) == expected
 
 
@@ -172,13 +175,15 @@ def test_a_theta_that_breaks_the_model_has_density_zero_and_a_finite_gradient():
     assert abs(ratio.mean() - 1) < 5 * ratio.std() / 8**0.5 < 0.25
 
 
-def test_smc_refuses_a_prior_that_breaks_every_model():
+def test_what_a_method_cannot_sample_is_refused():
     def broken(p):
         return fl.StateSpaceModel(fl.Gaussian([p["level"]], 1.0), fl.LinearDiscrete([[0.5]], [[1.0]]), NAN_SEEN)
 
     family = fl.ModelFamily(broken, {"level": fl.Parameter(dist.Normal(1.0, 1.0))})
     with pytest.raises(ValueError, match="family: the density is finite at none of 20 draws"):
         fl.SMC(20, 5, 2).draw(Target(family, fl.Kalman(), series()), None, None, key=jax.random.key(1))
+    with pytest.raises(ValueError, match="method: MCLMC needs two parameters or more, got one"):
+        fl.MCLMC().draw(Target(family, fl.Kalman(), series()), jnp.zeros((4, 1)), jnp.ones(1), key=jax.random.key(1))
     with pytest.raises(ValueError, match="size: a multiple of moves=7"):
         fl.SMC(20, 7)
 
