@@ -18,10 +18,10 @@ class Excitation(eqx.Module):
 
     def unexcited(self, above: float = 0.5) -> list[str]:
         """The directions of which the data have told little, in words: those whose ratio is above a bound."""
-        return [_words(row, self.entries) for row in np.asarray(self.directions)[np.asarray(self.ratios) > above]]
+        return [in_words(row, self.entries) for row in np.asarray(self.directions)[np.asarray(self.ratios) > above]]
 
 
-def _words(direction, entries) -> str:
+def in_words(direction, entries) -> str:
     """A direction as a sum of entries, the largest positive."""
     direction = direction * np.sign(direction[np.argmax(np.abs(direction))])
     terms = [f"{share:+.2f} {name}" for share, name in zip(direction, entries, strict=True) if abs(share) > _SHOWN]

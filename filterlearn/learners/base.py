@@ -109,9 +109,9 @@ class AbstractScoreLearner(AbstractLearner):
         """Both after a datum with this score and the Fisher information B B', B = `factor`."""
 
     def init(self, problem, *, key=None):
-        """theta at the prior's median, and the filter's start there with what is carried."""
+        """theta where learners start, and the filter's start there with what is carried."""
         check_family(problem)
-        state, carried = self._score.init(self.filter, problem, strong(problem.median), key=key)
+        state, carried = self._score.init(self.filter, problem, strong(problem.start.mean), key=key)
         known, optimiser = self._start(problem, state.time)
         return strong(TangentBelief(known, state, carried, optimiser))
 

@@ -121,7 +121,7 @@ class _Start(eqx.Module):
     def sample(self, key, shape):
         """Draws of (x, theta)."""
         first, second = jax.random.split(key)
-        thetas = self.family.sample_prior(*shape, key=first)
+        thetas = self.family.start.sample(*shape, key=first)
 
         def one(theta, k):
             return starting_sample(self.family(theta).resolve().initial, 1, k)[0][0]
@@ -130,17 +130,18 @@ class _Start(eqx.Module):
 
     @property
     def mean(self):
-        """Means at the prior's median."""
-        return jnp.concatenate([self._state(self.family.median).mean, self.family.median])
+        """Means where learners start."""
+        centre = self.family.start.mean
+        return jnp.concatenate([self._state(centre).mean, centre])
 
     @property
     def covariance_matrix(self):
         """Cross-covariance through the slope of the initial mean."""
-        centre, variance = self.family.median, self.family.sd**2
+        centre, spread = self.family.start.mean, self.family.start.covariance
         slope = jax.jacfwd(lambda theta: self._state(theta).mean)(centre)
-        cross = slope * variance
+        cross = slope @ spread
         state = self._state(centre).covariance + cross @ slope.T
-        return jnp.block([[state, cross], [cross.T, jnp.diag(variance)]])
+        return jnp.block([[state, cross], [cross.T, spread]])
 
 
 def stacked(family) -> StateSpaceModel:

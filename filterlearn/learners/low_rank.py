@@ -44,7 +44,8 @@ class LowRank(AbstractScoreLearner):
 
     def _start(self, problem, time):
         p, dtype = problem.size, problem.median.dtype
-        return LowRankGaussian(strong(problem.median), problem.sd**-2, jnp.zeros((p, self.rank), dtype), time), ()
+        start = problem.start
+        return LowRankGaussian(strong(start.mean), 1 / start.variance, jnp.zeros((p, self.rank), dtype), time), ()
 
     def _moved(self, problem, known, time):
         gap = time - origin_of(known.time, time)

@@ -71,10 +71,10 @@ class Nested(AbstractLearner):
         return _COPIED if self.move is None else self.move
 
     def init(self, problem, *, key=None):
-        """Parameters from the prior, and the filter's start under each."""
+        """Parameters from the prior, or the draws of `started`, and the filter's start under each."""
         check_family(problem)
         first, second = jax.random.split(needed(key))
-        thetas = problem.sample_prior(self.size, key=first)
+        thetas = problem.start.sample(self.size, key=first)
         inner = jax.vmap(lambda th, k: strong(self.filter.init(problem(th), key=k)))(
             thetas, jax.random.split(second, self.size)
         )

@@ -112,15 +112,15 @@ class OnlineEM(AbstractLearner):
         whole("iterations", self.iterations, 1)
 
     def init(self, problem, *, key=None):
-        """theta at the prior's median, the filter's start there, and nothing to recollect."""
-        theta = strong(self._checked(problem).median)
+        """theta where learners start, the filter's start there, and nothing to recollect."""
+        theta = strong(self._checked(problem).start.mean)
         model, state = problem(theta).resolve(), self.filter.init(problem(theta))
         n, m, dtype = state.mean.shape[0], model.observation.linear(0.0)[1].shape[0], theta.dtype
         moved, seen, score = (
             jnp.zeros((*shape, n + 1, n + 1), dtype) for shape in (2 * (2 * n + 1,), 2 * (n + m + 1,), theta.shape)
         )
         past = _Recollection(moved, seen, score, jnp.ones((), dtype), jnp.zeros((), jnp.int32))
-        return strong(RecollectingBelief(Gaussian.of(theta, jnp.diag(problem.sd**2), state.time), state, past))
+        return strong(RecollectingBelief(Gaussian.of(theta, problem.start.covariance, state.time), state, past))
 
     def _checked(self, problem):
         check_family(problem)

@@ -111,8 +111,8 @@ class OnlineVariational(AbstractLearner):
         return optax.with_extra_args_support(self.optimiser)
 
     def init(self, problem, *, key=None):
-        """theta at the prior's median, the initial law there, and its slope."""
-        theta = strong(self._checked(problem).median)
+        """theta where learners start, the initial law there, and its slope."""
+        theta = strong(self._checked(problem).start.mean)
         start = proper_start(problem(theta).resolve().initial)
         n, dtype = start.mean.shape[0], start.mean.dtype
         if self.size < (least := self.regression.least(n)):
@@ -126,7 +126,7 @@ class OnlineVariational(AbstractLearner):
         zero = jnp.zeros((n, n), dtype)
         kernel = Kernel(zero, zero[0], zero, self.guide.start(n, dtype, key=second))
         past = Recollection(values, jnp.zeros_like(theta), kernel, state, state, self._optimiser.init(theta))
-        return strong(RecollectingBelief(Gaussian.of(theta, jnp.diag(problem.sd**2), state.time), state, past))
+        return strong(RecollectingBelief(Gaussian.of(theta, problem.start.covariance, state.time), state, past))
 
     def _checked(self, problem):
         check_family(problem)

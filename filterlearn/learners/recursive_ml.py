@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import optax
 
 from filterlearn.beliefs.gaussian import Gaussian
@@ -66,7 +65,7 @@ class RecursiveMaximumLikelihood(AbstractScoreLearner):
         return optax.with_extra_args_support(self.optimiser)
 
     def _start(self, problem, time):
-        known = Gaussian.of(strong(problem.median), jnp.diag(problem.sd**2), time)
+        known = Gaussian.of(strong(problem.start.mean), problem.start.covariance, time)
         return known, self._optimiser.init(known.mean)
 
     def _moved(self, problem, known, time):

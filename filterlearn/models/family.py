@@ -18,11 +18,11 @@ from filterlearn.models.base import StateSpaceModel
 from filterlearn.models.building import altering, built, holding, with_network
 from filterlearn.models.parameter_dynamics.base import AbstractDynamics, Prior
 from filterlearn.models.parameter_dynamics.static import Static
+from filterlearn.models.start import AbstractStart, checked_draws, start_of, unconstrained_draws, unconstrained_moments
 from filterlearn.numerics.leaves import selected
 from filterlearn.numerics.small import as_matrix
 
 _STILL = Static()
-_PILOT = 2001  # prior draws behind the unconstrained median and scale
 
 
 class Parameter(eqx.Module):
@@ -60,6 +60,7 @@ class ModelFamily(eqx.Module):
     dynamics: dict[tuple[str, ...], AbstractDynamics]
     median: Any
     sd: Any
+    begin: Any
 
     def __init__(self, build, parameters, dynamics=None):
         if not callable(build):
@@ -72,7 +73,7 @@ class ModelFamily(eqx.Module):
         self.build, self.parameters = built(build), {name: parameters[name] for name in sorted(parameters)}
         self.dynamics = dict(dynamics or {})
         self._check_together()
-        self.median, self.sd = self._pilot()
+        self.begin, (self.median, self.sd) = None, self._pilot()
         jax.eval_shape(self.motion, self.median, jnp.ones(()))  # a scale that does not fit fails here, by name
 
     @classmethod
@@ -110,7 +111,7 @@ class ModelFamily(eqx.Module):
     def _pilot(self):
         """The prior's median and sd on the unconstrained scale: exact for normal laws, others by 2,001 draws."""
         keys = jax.random.split(jax.random.key(0), len(self.parameters))
-        moments = [_unconstrained_moments(p.prior, k) for p, k in zip(self.parameters.values(), keys, strict=True)]
+        moments = [unconstrained_moments(p.prior, k) for p, k in zip(self.parameters.values(), keys, strict=True)]
         return jnp.concatenate([m for m, _ in moments]), jnp.concatenate([s for _, s in moments])
 
     @property
@@ -166,8 +167,21 @@ class ModelFamily(eqx.Module):
     def sample_prior(self, n: int, *, key) -> Float[Array, "n p"]:
         """`n` draws of theta from the prior."""
         keys = jax.random.split(key, len(self.parameters))
-        draws = [_unconstrained(p.prior, n, k) for p, k in zip(self.parameters.values(), keys, strict=True)]
+        draws = [unconstrained_draws(p.prior, n, k) for p, k in zip(self.parameters.values(), keys, strict=True)]
         return jnp.concatenate(draws, axis=1).astype(self.median.dtype)
+
+    def started(self, draws) -> ModelFamily:
+        """The family whose learners start from unconstrained draws `(n, p)` instead of the prior (those of a fit:
+        `informed`); the prior, its sds and the laws of motion stay as they are.
+
+        Raises ValueError for another shape, or a draw that is not finite.
+        """
+        return self._with(begin=checked_draws(draws, self.size, self.median.dtype))
+
+    @property
+    def start(self) -> AbstractStart:
+        """What learners believe of theta before the first datum: `mean`, `variance`, `covariance`, `sample(n, key=)`."""
+        return start_of(self, self.begin)
 
     def _laws(self) -> list[tuple[AbstractDynamics, list[slice]]]:
         """Each law of motion, and the pieces of theta that it moves."""
@@ -252,7 +266,9 @@ class ModelFamily(eqx.Module):
         dynamics = {names: law for names, law in self.dynamics.items() if set(names) <= set(left)}
         index = self._entries([place for name, place in self._places().items() if name in left])
         build = holding(self.build, values)
-        return self._with(build=build, parameters=left, dynamics=dynamics, median=self.median[index], sd=self.sd[index])
+        begin = None if self.begin is None else self.begin[:, index]
+        kept = {"median": self.median[index], "sd": self.sd[index], "begin": begin}
+        return self._with(build=build, parameters=left, dynamics=dynamics, **kept)
 
     def altered(self, change) -> ModelFamily:
         """The family of the models change(model); the same function twice does not retrace."""
@@ -281,16 +297,3 @@ class BoundFamily(eqx.Module):
 def _joined(vector, pieces):
     """Some pieces of a vector, one after another."""
     return jnp.concatenate([vector[piece] for piece in pieces])
-
-
-def _unconstrained(prior, n, key):
-    """`n` draws of a parameter on the unconstrained scale, `(n, p)`."""
-    return jnp.reshape(biject_to(prior.support).inv(prior.sample(key, (n,))), (n, -1))
-
-
-def _unconstrained_moments(prior, key):
-    """Median and sd of a prior on the unconstrained scale."""
-    if isinstance(prior, dist.Normal):
-        return tuple(jnp.ravel(jnp.broadcast_to(part, prior.batch_shape)) for part in (prior.loc, prior.scale))
-    draws = _unconstrained(prior, _PILOT, key)
-    return jnp.median(draws, axis=0), jnp.std(draws, axis=0)

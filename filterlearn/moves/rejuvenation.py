@@ -124,6 +124,8 @@ class Rejuvenation(AbstractMove):
             raise ValueError(
                 f"move: Rejuvenation is for static parameters, and {list(problem.moving)} move; take None, Jitter or LiuWest"
             )
+        if problem.begin is not None:
+            raise ValueError("family: Rejuvenation moves towards prior times likelihood; give the family without `started`")
         dtype = belief.parameters.points.dtype
         given = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), self.inputs)
         time = jnp.zeros((), belief.time.dtype)

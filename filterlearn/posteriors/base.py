@@ -78,8 +78,9 @@ def _by_tangents(density, theta):
 
 
 @eqx.filter_custom_vjp
-def log_density(theta: Float[Array, "p"], target: Target) -> Float[Array, ""]:
-    """The target at its fixed key, with a gradient that is finite everywhere: zero where the density or its slope is not.
+def log_density(theta: Float[Array, "p"], target: Any) -> Float[Array, ""]:
+    """The target, or another density that is a module, at its fixed key, with a gradient that is finite everywhere: zero
+    where the density or its slope is not.
 
     Forward mode up to 4 parameters, reverse mode above.
     """

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpyro
+import numpyro.distributions as dist
 
 from filterlearn.data import Dataset
 from filterlearn.inputs import AbstractInputs
@@ -26,8 +27,15 @@ def condition(name: str, model, data, algorithm, *, key=None) -> None:
     """
     terms = _one(model, data, algorithm, key) if isinstance(data, Dataset) else _many(model, data, algorithm, key)
     total = jnp.sum(terms, axis=-1)
-    numpyro.factor(name, jnp.where(jnp.isfinite(total), total, -jnp.inf))
+    factor(name, jnp.where(jnp.isfinite(total), total, -jnp.inf))
     numpyro.deterministic(f"{name}_terms", terms)
+
+
+def factor(name, value) -> None:
+    """`numpyro.factor`, which fails where arviz was imported before `numpyro.distributions`: arviz makes numpyro a lazy
+    module, and the distributions are then loaded twice, the second time without their submodules."""
+    unit = dist.Unit(value)
+    numpyro.sample(name, unit, obs=unit.sample(None), infer={"is_auxiliary": True})
 
 
 def _evidence(belief, info):

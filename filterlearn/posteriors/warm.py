@@ -1,0 +1,27 @@
+"""From a fit to a stream."""
+
+import jax
+import jax.numpy as jnp
+
+from filterlearn.models.family import ModelFamily
+
+
+def informed(family, tree) -> ModelFamily:
+    """The family whose learners start from the posterior of a fit instead of the prior: `Session(learner, informed(family,
+    fit(...)), key=...)`. What the fit did not draw, such as the moving parameters of a learner, starts from the prior.
+
+    The other way, from a stream to a fit, is `fit(..., start=belief.parameters.sample(n, key=...))`. Exact but for the
+    number of draws: the learner then counts the data of the fit once if it goes on after them.
+    Raises ValueError when no parameter of the family was drawn, or one has another shape.
+    """
+    posterior = tree["posterior"].dataset
+    found = {name: jnp.asarray(posterior[name].values) for name in family.names if name in posterior}
+    if not found:
+        raise ValueError(f"tree: its posterior has {list(posterior)}, and the family {list(family.names)}; fit this family")
+    found = {name: values.reshape(-1, *values.shape[2:]) for name, values in found.items()}
+    count = len(next(iter(found.values())))
+    prior = jax.vmap(family.constrain)(family.sample_prior(count, key=jax.random.key(0)))
+    for name, values in found.items():
+        if values.shape != prior[name].shape:
+            raise ValueError(f"tree: {name!r} of shape {prior[name].shape[1:]} is needed, got {values.shape[1:]}")
+    return family.started(jax.vmap(family.unconstrain)(prior | found))
