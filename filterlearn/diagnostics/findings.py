@@ -10,6 +10,7 @@ from filterlearn.protocol import FLAGS
 
 _RHAT, _ESS = 1.01, 100  # Vehtari et al. 2021, sec. 4: R-hat, and effective draws for each chain
 _KOLMOGOROV = 1.9495  # sqrt(T) x the distance from uniform is beyond it once in 1,000 calibrated series
+_PARETO = 0.7  # Vehtari et al. 2024, sec. 4
 _NORMAL = 3.2905  # sds beyond which a normal number is once in 1,000
 _HALF = "half_step_"  # of the names of what halving the step did
 
@@ -46,6 +47,14 @@ def _divergences(tree):
             f"{count} divergences",
             "the posterior is too curved for the step; reparametrise or narrow the priors",
         )
+
+
+def _approximation(tree):
+    """Does what the draws are of cover the posterior (Vehtari et al. 2024, arXiv:1507.02646)?"""
+    k = tree["sample_stats"].attrs.get("pareto_k", 0.0) if "sample_stats" in tree.children else 0.0
+    if not k <= _PARETO:
+        cure = "the approximation misses part of the posterior; start a sampler from it, fit(..., start=tree)"
+        yield "posterior", f"Pareto k {k:.2f}", f"above {_PARETO}: {cure}"
 
 
 def _flags(tree):
@@ -93,12 +102,12 @@ def _steps(tree):
 def findings(tree) -> Table:
     """What is wrong, the gravest first; no rows when nothing was found.
 
-    Flags of the filter, divergences, R-hat above 1.01, bulk or tail ESS below 100 a chain, a step whose halving moves the
-    log evidence by more than 1 nat or a parameter by a quarter of its sd, beyond three standard errors, and a PIT, a NIS or
-    innovations correlated in time that a calibrated series shows once in 1,000.
+    Flags of the filter, divergences, a Pareto k above .7, R-hat above 1.01, bulk or tail ESS below 100 a chain, a step
+    whose halving moves the log evidence by more than 1 nat or a parameter by a quarter of its sd, beyond three standard
+    errors, and a PIT, a NIS or innovations correlated in time that a calibrated series shows once in 1,000.
     """
-    groups = {"filter": (_flags, _steps, _innovations, _calibration), "posterior": (_chains, _divergences)}
+    groups = {"filter": (_flags, _steps, _innovations, _calibration), "posterior": (_chains, _divergences, _approximation)}
     checks = [check for group, several in groups.items() if group in tree.children for check in several]
-    order = (_flags, _divergences, _chains, _steps, _innovations, _calibration)
+    order = (_flags, _divergences, _approximation, _chains, _steps, _innovations, _calibration)
     rows = [row for check in sorted(checks, key=order.index) for row in check(tree)]
     return Table("Warnings" if rows else "Warnings: none", ("of", "found", "what to know"), rows)

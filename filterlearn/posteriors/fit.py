@@ -13,6 +13,7 @@ from filterlearn.posteriors.base import TRIES, Target, levels
 from filterlearn.posteriors.blackjax import NUTS
 from filterlearn.posteriors.results import posterior_datatree
 from filterlearn.posteriors.steps import posterior_steps
+from filterlearn.posteriors.warm import drawn_before
 from filterlearn.protocol import checked
 
 _LEAST = 0.01  # of the prior's sd: the least first guess of a posterior sd
@@ -27,15 +28,16 @@ def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree
     family, algorithm and method and data of the same shape does not compile the model again. Where the model takes steps,
     draws of the posterior are tried at half the step: a warning tells of more than 1 nat, or a quarter of a posterior sd.
 
-    `start`, unconstrained draws of the whole family such as `belief.parameters.sample(n, key=...)` of a learner, warm-starts
-    the chains and scales their proposals. Raises TypeError when `family` is not a ModelFamily; ValueError when no starting
-    point has a finite density, and as `Target` does.
+    `start`, unconstrained draws of the whole family such as `belief.parameters.sample(n, key=...)` of a learner, or the
+    DataTree of another fit, warm-starts the chains and scales their proposals. Raises TypeError when `family` is not a
+    ModelFamily; ValueError when no starting point has a finite density, and as `Target` does.
     """
     if not isinstance(family, ModelFamily):
         raise TypeError(f"family: a ModelFamily is needed, got {type(family).__name__}")
     data, method = checked(data), NUTS() if method is None else method
     if family.moving and not isinstance(algorithm, AbstractLearner):
         warnings.warn(f"fit treats the moving parameters {list(family.moving)} as static", stacklevel=2)
+    start = drawn_before(family, start) if isinstance(start, xr.DataTree) else start
     first, second, third = jax.random.split(key, 3)
     target = Target(family, algorithm, data, first)
     points, scale = _start(target, method.chains, start, second)
