@@ -70,6 +70,16 @@ def test_each_fault_is_found(sound, name):
     assert any(row[0] == where and row[1].startswith(said) for row in rows)
 
 
+def test_an_approximation_that_misses_the_posterior_is_found(sound):
+    far = sound.copy(deep=True)
+    far["sample_stats"].attrs["pareto_k"] = 0.69
+    assert findings(far).rows == []
+    far["sample_stats"].attrs["pareto_k"] = 0.8
+    assert [row[:2] for row in findings(far).rows] == [("posterior", "Pareto k 0.80")]
+    far["sample_stats"].attrs["pareto_k"] = np.nan  # not to be had
+    assert [row[:2] for row in findings(far).rows] == [("posterior", "Pareto k nan")]
+
+
 def test_a_coarse_step_and_a_single_chain_are_found(sound):
     coarse = sound.copy(deep=True)
     coarse["filter"].attrs["half_step_change"] = -1.1
