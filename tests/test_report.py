@@ -1,11 +1,14 @@
 """A report finds each fault that was put in, and none in what is sound."""
 
+from html.parser import HTMLParser
+
 import jax
 import numpy as np
 import pytest
 import xarray as xr
 
 import filterlearn as fl
+from filterlearn.diagnostics import pictures
 from filterlearn.diagnostics.findings import findings
 from filterlearn.diagnostics.report import page, tables
 from tests.cases import linear_model
@@ -105,5 +108,37 @@ def test_missing_data_have_no_score():
     assert tables(tree)[-1].rows[0][1:] == pytest.approx((2, scores.sum(), scores[[0, 2]].mean()))
 
 
-def test_text_is_escaped(sound):
-    assert "<h1>&lt;b&gt;</h1>" in page(sound, "<b>")
+class Elements(HTMLParser):
+    """(tag, attributes, the tags around it) of each element."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs), [(name, own.get("class")) for name, own in self.open]))
+        if tag not in ("meta", "img"):
+            self.open.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def named(self, tag):
+        return [each for each in self.found if each[0] == tag]
+
+
+def test_the_page_is_whole(sound):
+    """Warnings first; pictures inside, each with its own words; what is wide scrolls by itself; light and dark."""
+    text = page(changed(sound, "filter", "flags", flagged), "<b>")
+    assert "<h1>&lt;b&gt;</h1>" in text
+    elements, images = Elements(text), len(pictures.of(sound))
+    assert not elements.open
+    assert [own.get("class") for _, own, _ in elements.named("section")] == ["bad", *["plain"] * (len(tables(sound)) - 1)]
+    assert len(elements.named("img")) == len({own["alt"] for _, own, _ in elements.named("img")}) == images == 6
+    assert all(("div", "wide") in around for _, _, around in [*elements.named("img"), *elements.named("table")])
+    assert all(own["src"].startswith("data:image/png;base64,") for _, own, _ in elements.named("img"))
+    assert {own.get("name") for _, own, _ in elements.named("meta")} == {None, "viewport", "color-scheme"}
+    assert "prefers-color-scheme: dark" in text
+    assert not elements.named("link") + elements.named("script")
+    assert '<section class="good">' in page(sound, "sound")

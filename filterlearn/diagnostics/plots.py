@@ -1,12 +1,8 @@
-"""Pictures of a filtered series."""
+"""The picture of the demo."""
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
-
-def band(axes, dates, quantiles, colour, **line):
-    """A median with its 5 to 95 % band; `quantiles` is `(T, 3)`."""
-    axes.plot(dates, quantiles[:, 1], color=colour, linewidth=0.9, **line)
-    axes.fill_between(dates, quantiles[:, 0], quantiles[:, 2], color=colour, alpha=0.25, linewidth=0)
+from filterlearn.diagnostics.panels import band
 
 
 def volatility_picture(path, dates, returns, volatility, jumps, scores, parameter, name):
@@ -14,7 +10,8 @@ def volatility_picture(path, dates, returns, volatility, jumps, scores, paramete
 
     `volatility` and `parameter` are `(T, 3)`: the 5, 50 and 95 % quantiles; `jumps` and `scores` are `(T,)`.
     """
-    figure, axes = plt.subplots(4, 1, figsize=(10, 10), sharex=True, height_ratios=(2, 1, 1, 1), layout="constrained")
+    figure = Figure(figsize=(10, 10), layout="constrained")
+    axes = figure.subplots(4, 1, sharex=True, height_ratios=(2, 1, 1, 1))
     axes[0].vlines(dates, 0, returns, color="0.6", linewidth=0.5, label="daily return, percent")
     band(axes[0], dates, 2 * volatility, "C0", label="± 2 volatilities (median, 90 %)")
     band(axes[0], dates, -2 * volatility, "C0")
@@ -29,4 +26,3 @@ def volatility_picture(path, dates, returns, volatility, jumps, scores, paramete
     axes[3].set_ylabel(f"{name} (median, 90 %)")
     axes[3].margins(x=0.01)
     figure.savefig(path, dpi=110)
-    plt.close(figure)

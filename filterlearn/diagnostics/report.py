@@ -9,7 +9,10 @@ import numpy as np
 
 from filterlearn.diagnostics import pictures
 from filterlearn.diagnostics.findings import findings
+from filterlearn.diagnostics.panels import described
 from filterlearn.diagnostics.table import Table, cell
+
+_SHOWN = 12  # rows of a forecast
 
 
 def _posterior(tree):
@@ -36,29 +39,70 @@ def _last(tree):
     return [*moving, Table(title, ("", "mean", "sd"), states), Table("Log score", ("", "data", "total", "mean"), score)]
 
 
+def _ahead(tree):
+    """The data to come."""
+    y = tree["predictions"]["y"]
+    levels = y.quantile((0.05, 0.5, 0.95), ("chain", "draw")).transpose("time", "sensor", "quantile").values
+    rows = [(cell(t), f"sensor {i}", *q) for t, own in zip(y["time"].values, levels, strict=True) for i, q in enumerate(own)]
+    shown = rows[:_SHOWN]
+    title = "Data to come" if len(shown) == len(rows) else f"Data to come: the first {len(shown)} of {len(rows)}"
+    return Table(title, ("time", "of", "5 %", "50 %", "95 %"), shown)
+
+
 def tables(tree) -> list[Table]:
-    """The findings, then what a DataTree of `fit` or `to_datatree` tells: posterior, last belief, score."""
+    """The findings, then what a DataTree tells: posterior, last belief, score, the data to come."""
     made = [findings(tree)]
     made += [_posterior(tree)] if "posterior" in tree.children else []
-    return [*made, *(_last(tree) if "filter" in tree.children else [])]
+    made += _last(tree) if "filter" in tree.children else []
+    return [*made, *([_ahead(tree)] if "predictions" in tree.children else [])]
 
 
-_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font-family: sans-serif; max-width: 62rem; margin: 2rem auto; }} img {{ width: 100%; }}
-table {{ border-collapse: collapse; }} td, th {{ padding: .2rem .8rem; text-align: left; border-bottom: 1px solid #ddd; }}
-</style></head><body><h1>{title}</h1>
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><style>
+:root {{ --ink: #1d2430; --paper: #fff; --line: #d5dae1; --soft: #f4f6f8; --bad: #b3261e; --good: #1b7f4b; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #e3e7ec; --paper: #14181d; --line: #3a424d; --soft: #1d232a; --bad: #ff8a80; --good: #6fd39f; }}
+  img {{ filter: invert(.92) hue-rotate(180deg); }}
+}}
+* {{ box-sizing: border-box; }}
+body {{ font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 68rem; margin: 0 auto;
+  padding: 1rem clamp(.75rem, 3vw, 2rem) 3rem; }}
+h1 {{ font-size: 1.5rem; overflow-wrap: anywhere; }} h2 {{ font-size: 1.1rem; margin: 0 0 .5rem; }}
+section, figure {{ margin: 0 0 1.5rem; }}
+section.bad, section.good {{ border-left: .3rem solid var(--good); background: var(--soft); padding: .8rem 1rem; }}
+section.bad {{ border-color: var(--bad); }} section.bad h2 {{ color: var(--bad); }}
+section.good h2 {{ color: var(--good); margin: 0; }}
+figcaption {{ font-weight: 600; margin-bottom: .3rem; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+td, th {{ padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }}
+td:last-child, th:last-child {{ padding-right: 0; }} section.bad td:last-child {{ white-space: normal; min-width: 16rem; }}
+img {{ display: block; width: 100%; min-width: 34rem; height: auto; border: 1px solid var(--line); }}
+</style></head><body><main><h1>{title}</h1>
 {body}
-</body></html>
+</main></body></html>
 """
 
 
+def _section(table, kind) -> str:
+    """A table that scrolls by itself where the window is narrow."""
+    return f'<section class="{kind}"><div class="wide" tabindex="0">{table.html()}</div></section>'
+
+
 def _image(figure) -> str:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100)
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+    """A picture that scrolls by itself, its title in the text."""
+    title, words, file = figure.get_suptitle(), described(figure), io.BytesIO()
+    figure.suptitle("")
+    figure.savefig(file, format="png", dpi=120)
+    code = base64.b64encode(file.getvalue()).decode()
+    image = f'<img alt="{html.escape(words, quote=True)}" src="data:image/png;base64,{code}">'
+    return f'<figure><figcaption>{html.escape(title)}</figcaption><div class="wide" tabindex="0">{image}</div></figure>'
 
 
 def page(tree, title: str) -> str:
-    """Tables and pictures of a DataTree of `fit` or `to_datatree` as one HTML page that needs no other file."""
-    parts = [*(table.html() for table in tables(tree)), *(_image(figure) for figure in pictures.of(tree))]
+    """Warnings, tables and pictures of a DataTree as one HTML page that needs no other file."""
+    first, *others = tables(tree)
+    parts = [_section(first, "bad" if first.rows else "good"), *(_section(each, "plain") for each in others)]
+    parts += map(_image, pictures.of(tree))
     return _PAGE.format(title=html.escape(title), body="\n".join(parts))

@@ -75,7 +75,7 @@ def test_fit_then_report(folder, cache):
     status, out, err = finished(folder, cache, "report", "csv.nc")
     assert (status, err) == (0, "")
     assert out == printed[0] + "\nWritten to csv.html\n"
-    assert is_a_page(folder / "csv.html", 6)
+    assert is_a_page(folder / "csv.html", 7)
 
 
 def test_another_learner_is_fitted_by_its_filter(folder, cache):
@@ -100,7 +100,7 @@ def test_report_of_a_stream(folder, cache):
     assert out.startswith("Warnings\n")  # the data are wider than the model says
     assert "sensor 0  NIS" in out
     assert "States after the last of 60 data, at 2020-02-29\n" in out
-    assert is_a_page(folder / "page.html", 5)
+    assert is_a_page(folder / "page.html", 6)
 
 
 BAD = {
