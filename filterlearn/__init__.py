@@ -150,6 +150,7 @@ _HOME = {
     "posteriors.particle_mcmc": "ParticleMCMC",
     "posteriors.smc": "SMC",
     "posteriors.mclmc": "MCLMC",
+    "posteriors.particle_gibbs": "ParticleGibbs",
     "streams.session": "Session",
     "streams.store": "Store",
 }

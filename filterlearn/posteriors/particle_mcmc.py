@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from filterlearn.clock import whole
 from filterlearn.posteriors.base import TRIES, AbstractMethod, Drawn, levels
+from filterlearn.posteriors.walk import Walk
 from filterlearn.protocol import stream_keys
 
 _MOST = 3.0  # variance of the log-evidence above which chains stick
@@ -77,31 +78,22 @@ def _noise(target, theta, blocks, key):
 
 @eqx.filter_jit
 def _sample(method, target, start, scale, variance, keys):
-    size = start.shape[1]
     wanted = 0.5 * jax.scipy.special.ndtr(-jnp.sqrt(variance / 2))
-    floor = jnp.diag((1e-3 * scale) ** 2)
 
     def chain(theta, key):
         def one(carry, i):
-            (theta, level, mean, covariance, log_step), numbers = carry
+            theta, level, numbers, walk = carry
             first, second, third = jax.random.split(jax.random.fold_in(key, i), 3)
-            factor = jnp.exp(log_step) * jnp.linalg.cholesky(covariance + floor)
-            proposed = theta + factor @ jax.random.normal(first, (size,), theta.dtype)
-            drawn = _renewed(numbers, method.blocks, second)
+            proposed, drawn = walk.proposed(theta, scale, first), _renewed(numbers, method.blocks, second)
             new = target(proposed, drawn)
             accept = jnp.log(jax.random.uniform(third)) < new - level
             theta, level = jnp.where(accept, proposed, theta), jnp.where(accept, new, level)
-            learn = i < method.warmup
-            gain, fast = jnp.where(learn, (i + 20.0) ** -0.7, 0.0), jnp.where(learn, (i + 1.0) ** -0.6, 0.0)
-            error = theta - mean
-            covariance = covariance + gain * (jnp.outer(error, error) - covariance)
-            new = (theta, level, mean + gain * error, covariance, log_step + fast * (accept - wanted))
-            same = jax.tree.map(lambda a, b: jnp.asarray(b, a.dtype), carry[0], new)
-            return (same, jnp.where(accept, drawn, numbers)), (theta, accept, level)
+            walk = walk.learned(theta, accept, wanted, i, method.warmup)
+            return (theta, level, jnp.where(accept, drawn, numbers), walk), (theta, accept, level)
 
         numbers = stream_keys(jax.random.fold_in(key, 2**31 - 1), len(target.data))
-        first = (theta, target(theta, numbers), theta, jnp.diag(scale**2), jnp.log(2.4 / jnp.sqrt(size)).astype(theta.dtype))
-        return jax.lax.scan(one, (first, numbers), jnp.arange(method.warmup + method.draws))[1]
+        begun = theta, target(theta, numbers), numbers, Walk.begun(theta, scale)
+        return jax.lax.scan(one, begun, jnp.arange(method.warmup + method.draws))[1]
 
     draws, accepted, level = (part[:, method.warmup :] for part in jax.vmap(chain)(start, keys))
     return draws, {"acceptance_rate": accepted.astype(level.dtype), "lp": level}

@@ -23,6 +23,7 @@ METHODS = {  # each with an algorithm whose evidence it takes
     "numpyro": (fl.NumPyroNUTS(**SIZES), fl.Kalman()),
     "particle": (fl.ParticleMCMC(300, 1200, 2), fl.ParticleFilter(50)),
     "particle in blocks": (fl.ParticleMCMC(300, 1200, 2, blocks=5), fl.ParticleFilter(20, fl.Ordered(fl.Systematic()))),
+    "particle gibbs": (fl.ParticleGibbs(300, 1200, 2), fl.ParticleFilter(10)),
     "mclmc": (fl.MCLMC(300, 1200, 2), fl.Kalman()),
     "smc": (fl.SMC(1200, 40, 2), fl.Kalman()),
 }
@@ -200,6 +201,14 @@ def test_too_few_particles_are_told():
     far = fl.Dataset(data.times, 5 * data.values, data.inputs)  # outliers
     target = Target(FAMILY, algorithm, far, jax.random.key(0))
     with pytest.warns(UserWarning, match=r"variance .* at the start.*take size=\d+ instead of 50"):
+        method.draw(target, jnp.zeros((2, 2)), jnp.ones(2), key=jax.random.key(0))
+
+
+def test_a_path_that_sticks_is_told():
+    data, (method, algorithm) = series(), METHODS["particle gibbs"]
+    far = fl.Dataset(data.times, 40 * data.values, data.inputs)
+    target = Target(FAMILY, algorithm, far, jax.random.key(0))
+    with pytest.warns(UserWarning, match=r"state before row \d+ changed in .* take more particles than size=10"):
         method.draw(target, jnp.zeros((2, 2)), jnp.ones(2), key=jax.random.key(0))
 
 
