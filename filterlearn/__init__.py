@@ -129,6 +129,7 @@ _HOME = {
     "diagnostics.results": "to_datatree",
     "diagnostics.surprise": "plot_pit plot_ranks plot_surprise",
     "diagnostics.scores": "consistency Consistency nees predictive_scores",
+    "diagnostics.streaming": "calibrate_stream",
     "diagnostics.tracking_bound": "tracking_bound TrackingBound",
     "diagnostics.step_size": "check_step_size StepSizeReport",
     "posteriors.base": "Target",

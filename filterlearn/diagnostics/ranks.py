@@ -18,7 +18,7 @@ def ranks(draws: Float[Array, "*k N m"], values: Float[Array, "*k m"], *, key) -
     value = values[..., None, :]
     below, ties = jnp.sum(draws < value, axis=-2), jnp.sum(draws == value, axis=-2)
     above = jnp.floor(jax.random.uniform(key, ties.shape) * (ties + 1)).astype(below.dtype)
-    return jnp.where(jnp.isnan(values), -1, below + above)
+    return jnp.where(jnp.isnan(values), -1, below + above).astype(jnp.int32)
 
 
 def uniformity(rank, size: int):

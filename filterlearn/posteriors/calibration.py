@@ -12,10 +12,9 @@ from filterlearn.clock import whole
 from filterlearn.data import Dataset
 from filterlearn.diagnostics.calibrated import Calibration
 from filterlearn.diagnostics.ranks import ranks
+from filterlearn.diagnostics.worlds import simulated
 from filterlearn.inputs import as_inputs
 from filterlearn.learners.base import AbstractLearner
-from filterlearn.learners.joint import stacked
-from filterlearn.models.simulate import simulate
 from filterlearn.posteriors.base import TRIES, Target
 from filterlearn.posteriors.blackjax import NUTS
 
@@ -38,33 +37,19 @@ def calibrate(
     Raises ValueError for moving parameters under a filter, for a `truth` with other parameters, and for fewer draws of the
     method than `draws`.
     """
-    method, world = NUTS() if method is None else method, family if truth is None else truth
+    method = NUTS() if method is None else method
     whole("replicates", replicates, 1)
-    if world.names != family.names or world.size != family.size:
-        raise ValueError(f"truth: the parameters {list(family.names)} are needed, got {list(world.names)}")
     if family.moving and not isinstance(algorithm, AbstractLearner):
         raise ValueError(f"algorithm: {list(family.moving)} move; give a learner, such as Joint(filter)")
     first, second, third = jax.random.split(key, 3)
     times = jnp.asarray(times, family.median.dtype)
     inputs = as_inputs(inputs, times.dtype)
-    thetas, values = worlds(world, times, inputs, jax.random.split(first, replicates))
+    states, values = simulated(family, truth, times, inputs, jax.random.split(first, replicates))
     targets = _Targets(family, algorithm, Dataset(times, values[0], inputs), values)
     found, notes = _drawn(method, targets, jax.random.split(second, replicates))
     if found.shape[1] * found.shape[2] < draws:
         raise ValueError(f"draws: the method makes {found.shape[1] * found.shape[2]}, fewer than the {draws} wanted")
-    return _ranked(targets.first.sampled, _sampled(targets.first, thetas), found, draws, notes, third)
-
-
-def worlds(family, times, inputs, keys):
-    """(thetas `(worlds, T, p)`, values `(worlds, T, m)`), parameters from their prior and moving."""
-    model, size = stacked(family), family.size
-
-    @eqx.filter_jit
-    def every(model, keys):
-        return jax.vmap(lambda key: simulate(model, times, inputs=inputs, key=key))(keys)
-
-    states, values = every(model, keys)
-    return states[:, :, -size:], values
+    return _ranked(targets.first.sampled, _sampled(targets.first, states[:, 0, -family.size :]), found, draws, notes, third)
 
 
 class _Targets(eqx.Module):
@@ -125,7 +110,7 @@ def _sampled(target, thetas):
         values = whole.constrain(theta)
         return part.unconstrain({name: values[name] for name in part.names})
 
-    return thetas[:, 0] if part is whole else jax.vmap(one)(thetas[:, 0])
+    return thetas if part is whole else jax.vmap(one)(thetas)
 
 
 def _ranked(family, thetas, found, draws, notes, key):

@@ -12,6 +12,7 @@ import pytest
 
 import filterlearn as fl
 from filterlearn.posteriors.base import AbstractMethod, Drawn
+from tests.cases import hidden_family, walking
 
 TIMES = np.arange(1.0, 6.0)
 NOISE = 0.5
@@ -131,3 +132,19 @@ def test_what_cannot_be_calibrated_is_refused():
     other = fl.ModelFamily(lambda p: build({"mean": p["level"]}), {"level": FAMILY.parameters["mean"]})
     with pytest.raises(ValueError, match="truth: the parameters"):
         calibrated(Exact(), truth=other)
+
+
+def test_an_exact_learner_is_calibrated_at_every_time_and_a_wrong_world_is_found_out():
+    """A level and a moving regression, linear together; then coefficients that move three times as fast as is believed."""
+    family, learner, times = hidden_family(), fl.Joint(fl.ExtendedKalman()), np.arange(1.0, 21.0) / 2
+    given = {"at": (1, 20), "inputs": np.random.default_rng(0).normal(size=(20, 2)), "worlds": 400}
+    found = fl.calibrate_stream(learner, family, times, key=jax.random.key(0), **given)
+    assert list(found.ranks) == [f"{name} at {k}" for k in (1, 20) for name in ("x[0]", "theta[0]", "theta[1]")]
+    assert found.uniform
+    assert all(abs(each - 0.9) < 5 * (0.9 * 0.1 / 400) ** 0.5 for each in found.coverage(0.9).values())
+    wrong = fl.calibrate_stream(
+        learner, family, times, truth=walking(family, jnp.asarray(0.9)), key=jax.random.key(0), **given
+    )
+    assert {"theta[0] at 20", "theta[1] at 20"} <= {line.split(":")[0] for line in wrong.words if "too narrow" in line}
+    with pytest.raises(ValueError, match="at: numbers of data from 1 to 20"):
+        fl.calibrate_stream(learner, family, times, key=jax.random.key(0), **(given | {"at": (0, 20)}))
