@@ -151,6 +151,7 @@ _HOME = {
     "posteriors.particle_mcmc": "ParticleMCMC",
     "posteriors.smc": "SMC",
     "posteriors.mclmc": "MCLMC",
+    "posteriors.sizing": "sized",
     "posteriors.particle_gibbs": "ParticleGibbs",
     "streams.session": "Session",
     "streams.store": "Store",

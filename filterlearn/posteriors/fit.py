@@ -40,7 +40,7 @@ def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree
     start = drawn_before(family, start) if isinstance(start, xr.DataTree) else start
     first, second, third = jax.random.split(key, 3)
     target = Target(family, algorithm, data, first)
-    points, scale = _start(target, method.chains, start, second)
+    points, scale = starting_points(target, method.chains, start, second)
     drawn = method.draw(target, points, scale, key=third)
     median = jnp.median(drawn.draws.reshape(-1, drawn.draws.shape[-1]), axis=0)
     tree = posterior_datatree(target, data, drawn, median)
@@ -52,7 +52,7 @@ def fit(family, data, algorithm, method=None, *, start=None, key) -> xr.DataTree
     return tree
 
 
-def _start(target, chains, start, key):
+def starting_points(target, chains, start, key):
     """A starting point of finite density for each chain, the most likely first, and a first guess of the posterior's sds:
     from the draws given, else around the prior's median."""
     family, tries = target.sampled, (max(TRIES, chains),)

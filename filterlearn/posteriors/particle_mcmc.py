@@ -24,7 +24,8 @@ class ParticleMCMC(AbstractMethod):
 
     Exact for any number of particles and blocks when exp(evidence) is unbiased (`ParticleFilter`), fastest when s^2, half the
     variance of the difference of two log-evidences in a proposal that leaves theta, is near 1 (Doucet et al. 2015,
-    doi:10.1093/biomet/asu075). s^2 is measured by 32 pairs at the likeliest start; above 3 a warning says which size to take.
+    doi:10.1093/biomet/asu075). s^2 is measured by 32 pairs at the likeliest start, `evidence_variance` among
+    the attributes; above 3 a warning says which size to take, and `sized` finds one.
     The proposal's covariance and scale are learned in the warmup only (Haario et al. 2001, doi:10.2307/3318737; Andrieu &
     Thoms 2008, doi:10.1007/s11222-008-9110-y), towards an acceptance of a quarter of 2 Phi(-s / sqrt 2), what the noise alone
     would leave.
@@ -41,16 +42,23 @@ class ParticleMCMC(AbstractMethod):
     def draw(self, target, start, scale, *, key):
         """Every chain in one compiled call."""
         first, second = jax.random.split(key)
-        variance = _noise(target, start[0], self.blocks, first)
+        variance = evidence_noise(target, start[0], self.blocks, first)
         if variance > _MOST:
             warnings.warn(_advice(target.algorithm, float(variance)), stacklevel=3)
-        return Drawn(*_sample(self, target, start, scale, variance, jax.random.split(second, self.chains)))
+        drawn = _sample(self, target, start, scale, variance, jax.random.split(second, self.chains))
+        size = particles_of(target.algorithm)
+        return Drawn(*drawn, {"evidence_variance": variance} | ({"size": size} if size else {}))
+
+
+def particles_of(algorithm) -> int | None:
+    """The number of particles of the filter inside a learner, or of the algorithm itself."""
+    return getattr(getattr(algorithm, "filter", None), "size", None) or getattr(algorithm, "size", None)
 
 
 def _advice(algorithm, variance):
     """What the variance means, and the size that brings it to 1: it falls as 1 / size."""
-    size = getattr(algorithm, "size", None) or getattr(getattr(algorithm, "filter", None), "size", None)
-    cure = f"take size={int(size * variance) + 1} instead of {size}" if size else "take a filter with less noise"
+    size = particles_of(algorithm)
+    cure = f"take size={int(size * variance) + 1} instead of {size}, or `sized`," if size else "take a filter with less noise"
     return (
         f"the log evidence has variance {variance:.3g} at the start, and chains stick above 3; {cure} for a variance near 1, "
         "or more blocks"
@@ -66,7 +74,7 @@ def _renewed(keys, blocks, key):
 
 
 @eqx.filter_jit
-def _noise(target, theta, blocks, key):
+def evidence_noise(target, theta, blocks, key):
     """Half the mean square difference of the log-evidences, at a theta, of pairs that share all but one block."""
     first, second = jax.random.split(key)
     keys = jax.vmap(lambda k: stream_keys(k, len(target.data)))(jax.random.split(first, TRIES))

@@ -11,7 +11,7 @@ import xarray as xr
 import filterlearn as fl
 from filterlearn.diagnostics.step_size import finer
 from filterlearn.posteriors.base import Target, log_density
-from filterlearn.posteriors.particle_mcmc import _noise, _renewed
+from filterlearn.posteriors.particle_mcmc import _renewed, evidence_noise
 from filterlearn.posteriors.steps import posterior_steps
 from filterlearn.protocol import stream_keys
 from tests.laws.test_learners import regression
@@ -204,6 +204,17 @@ def test_too_few_particles_are_told():
         method.draw(target, jnp.zeros((2, 2)), jnp.ones(2), key=jax.random.key(0))
 
 
+def test_the_size_is_found():
+    """The variance of the log evidence, by other keys and pairs, is near 1."""
+    found = fl.sized(FAMILY, series(), fl.ParticleFilter(15, fl.Multinomial()), key=jax.random.key(3))
+    target = Target(FAMILY, found, series(), jax.random.key(0))
+    assert 0.3 < evidence_noise(target, FAMILY.median, 1, jax.random.key(9)) < 3.0
+    assert found.size > 50
+    assert isinstance(found.resampler, fl.Multinomial)
+    with pytest.raises(TypeError, match="algorithm: a ParticleFilter, or a learner around one, is needed, got Kalman"):
+        fl.sized(FAMILY, series(), fl.Kalman(), key=jax.random.key(3))
+
+
 def test_a_path_that_sticks_is_told():
     data, (method, algorithm) = series(), METHODS["particle gibbs"]
     far = fl.Dataset(data.times, 40 * data.values, data.inputs)
@@ -313,5 +324,5 @@ def test_a_block_of_random_numbers_is_renewed():
     times = jnp.arange(1.0, 201.0)
     longer = fl.Dataset(times, fl.simulate(FAMILY(FAMILY.median), times, key=jax.random.key(3))[1])
     filters = (fl.ParticleFilter(100, resampler) for resampler in (fl.Systematic(), fl.Ordered(fl.Systematic())))
-    noise = [_noise(Target(FAMILY, each, longer, key), FAMILY.median, 25, key) for each in filters]
+    noise = [evidence_noise(Target(FAMILY, each, longer, key), FAMILY.median, 25, key) for each in filters]
     assert noise[1] < noise[0] / 2
