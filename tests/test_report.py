@@ -2,6 +2,7 @@
 
 from html.parser import HTMLParser
 
+import arviz as az
 import jax
 import numpy as np
 import pytest
@@ -45,6 +46,16 @@ def walking(draws):
     return draws.cumsum(axis=1)
 
 
+def standing(draws):
+    draws[1, 100:220] = draws[1, 100]
+    return draws
+
+
+def starved(ess):
+    ess[::10] = 3.0
+    return ess
+
+
 def flagged(flags):
     flags[7] = 1 + 2
     return flags
@@ -55,6 +66,7 @@ FAULTS = {
     "a vector's chain apart": (("posterior", "a", shifted), ("a", "R-hat 1.0")),
     "draws that wander": (("posterior", "b", walking), ("b", "bulk ESS")),
     "stuck draws": (("posterior", "b", lambda draws: draws * np.nan), ("b", "bulk ESS nan")),
+    "few effective points": (("filter", "ess", starved), ("filter", "ESS below 10 at 200 of 200 data")),
     "divergences": (("sample_stats", "diverging", lambda d: d | (np.arange(500) < 3)), ("sampler", "12 divergences")),
     "flags": (("filter", "flags", flagged), ("filter", "not finite: 1 times")),
     "narrow predictions": (("filter", "pit", lambda p: np.where(p < 0.5, p**2, 1 - (1 - p) ** 2)), ("sensor 0", "PIT")),
@@ -81,6 +93,40 @@ def test_an_approximation_that_misses_the_posterior_is_found(sound):
     assert [row[:2] for row in findings(far).rows] == [("posterior", "Pareto k 0.80")]
     far["sample_stats"].attrs["pareto_k"] = np.nan  # not to be had
     assert [row[:2] for row in findings(far).rows] == [("posterior", "Pareto k nan")]
+
+
+def test_a_chain_that_stands_still_and_a_noisy_evidence_are_found(sound):
+    stuck = changed(changed(sound, "posterior", "a", standing), "posterior", "b", standing)
+    assert findings(stuck).rows[0][:2] == ("chain 1", "stuck for 120 of 500 draws")
+    noisy = sound.copy(deep=True)
+    noisy["sample_stats"].attrs["evidence_variance"] = 7.2
+    assert "take 8 times as many" in findings(noisy).rows[0][2]
+
+
+def informed(together, sd=1.0):
+    """Exact draws of (a, b), priors N(0, 1), given 20 data y ~ N(a, sd^2), or N(a + b, sd^2) `together`."""
+    rng, wide = np.random.default_rng(1), 2.0 if together else 1.0  # prior variance of what is seen
+    y, noise = rng.normal(0.5, sd, 20), rng.normal(size=(2, 4, 500))
+    variance = 1 / (20 / sd**2 + 1 / wide)
+    seen = variance * y.sum() / sd**2 + variance**0.5 * noise[0]
+    half = noise[1] / 2**0.5  # of the difference, which nothing is known of
+    a, b = (seen / 2 + half, seen / 2 - half) if together else (seen, noise[1])
+    log = {"y": -0.5 * ((y - seen[..., None]) / sd) ** 2}
+    prior = {name: -0.5 * each**2 for name, each in (("a", a), ("b", b))}
+    return az.from_dict({"posterior": {"a": a, "b": b}, "log_prior": prior, "log_likelihood": log})
+
+
+@pytest.mark.parametrize(
+    ("tree", "found"),
+    [
+        (informed(False), [("b", "prior")]),
+        (informed(True), [("a", "prior"), ("b", "prior")]),
+        (informed(True, 0.01), [("a", "prior"), ("b", "prior"), ("a, b", "rank ")]),
+    ],
+    ids=["unused", "a sum", "a sum, well known"],
+)
+def test_what_the_data_do_not_tell_is_found(tree, found):
+    assert [(row[0], row[1][:5]) for row in findings(tree).rows] == found
 
 
 def test_a_coarse_step_and_a_single_chain_are_found(sound):

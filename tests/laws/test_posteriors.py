@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 import filterlearn as fl
+from filterlearn.diagnostics.findings import findings
 from filterlearn.diagnostics.step_size import finer
 from filterlearn.posteriors.base import Target, log_density
 from filterlearn.posteriors.particle_mcmc import _renewed, evidence_noise
@@ -126,6 +127,12 @@ def test_arviz_reads_it(fitted, tmp_path):
             xr.testing.assert_equal(again.load(), tree)
 
 
+def test_nothing_is_found_but_that_it_is_short(fitted):
+    """In these few draws R-hat and effective sizes miss what a report asks; nothing else may."""
+    said = [row for row in findings(fitted[1]).rows if not any(word in row[1] for word in ("R-hat", "ESS"))]
+    assert said == []
+
+
 def test_a_refit_traces_nothing(fitted):
     method, algorithm = METHODS[fitted[0]]
     TRACES.clear()
@@ -221,6 +228,17 @@ def test_a_path_that_sticks_is_told():
     target = Target(FAMILY, algorithm, far, jax.random.key(0))
     with pytest.warns(UserWarning, match=r"state before row \d+ changed in .* take more particles than size=10"):
         method.draw(target, jnp.zeros((2, 2)), jnp.ones(2), key=jax.random.key(0))
+
+
+def test_a_filter_too_small_sticks_and_says_so():
+    """Four particles, data in which there is much: chains stand still, and the report says which to take."""
+    data = fl.Dataset(series(length=60).times, 3 * series(length=60).values)
+    with pytest.warns(UserWarning, match="chains stick"):
+        tree = fl.fit(FAMILY, data, fl.ParticleFilter(4), fl.ParticleMCMC(100, 400, 2), key=jax.random.key(0))
+    said = {row[0]: row for row in findings(tree).rows}
+    assert "too few particles; take" in said["evidence"][2]
+    assert "stuck for" in said["chain 0"][1]
+    assert "too few particles" in said["filter"][2]
 
 
 def test_no_finite_start_is_refused():
