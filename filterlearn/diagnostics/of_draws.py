@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 _RHAT, _ESS = 1.01, 100  # Vehtari et al. 2021, sec. 4: R-hat, and effective draws for each chain
 _PARETO = 0.7  # Vehtari et al. 2024, sec. 4
 _STILL, _SHARE = 100, 0.1  # draws, and share of a chain, that it may stand still
+_MANY = 100  # times
 _NOISE = 3.0  # variance of a log evidence above which chains stick (Doucet et al. 2015)
 _TIED, _WEAK = 0.99, 0.05  # rank correlation; sensitivity below which the likelihood says nothing (Kallioinen et al. 2023)
 
@@ -81,7 +82,8 @@ def noise(tree):
     """Is the evidence that chains walk on too noisy (Doucet, Pitt, Deligiannidis & Kohn 2015, doi:10.1093/biomet/asu075)?"""
     variance = tree["sample_stats"].attrs.get("evidence_variance", 0.0) if "sample_stats" in tree.children else 0.0
     if not variance <= _NOISE:
-        cure = f"too few particles; take {np.ceil(variance):.0f} times as many, or a proposal that looks at the datum"
+        more = f"{np.ceil(variance):.0f} times as many" if variance < _MANY else "very many more"
+        cure = f"too few particles; take {more}, or a proposal that looks at the datum, such as Guided()"
         yield "evidence", f"its logarithm varies by {variance:.3g} over keys", f"above {_NOISE:g}: {cure}"
 
 

@@ -204,11 +204,15 @@ def test_a_warm_start_without_spread_recovers():
 
 
 def test_too_few_particles_are_told():
+    """At data far out: before the chains, and in the report, of the evidence, of the chains and of the filter."""
     data, (method, algorithm) = series(), METHODS["particle"]
-    far = fl.Dataset(data.times, 5 * data.values, data.inputs)  # outliers
-    target = Target(FAMILY, algorithm, far, jax.random.key(0))
+    far = fl.Dataset(data.times, 5 * data.values, data.inputs)
     with pytest.warns(UserWarning, match=r"variance .* at the start.*take size=\d+ instead of 50"):
-        method.draw(target, jnp.zeros((2, 2)), jnp.ones(2), key=jax.random.key(0))
+        tree = fl.fit(FAMILY, far, algorithm, method, key=jax.random.key(0))
+    said = {row[0]: row for row in findings(tree).rows}
+    assert "too few particles" in said["evidence"][2]
+    assert "stuck for" in said["chain 0"][1]
+    assert "too few particles; take more" in said["filter"][2]
 
 
 def test_the_size_is_found():
@@ -228,17 +232,6 @@ def test_a_path_that_sticks_is_told():
     target = Target(FAMILY, algorithm, far, jax.random.key(0))
     with pytest.warns(UserWarning, match=r"state before row \d+ changed in .* take more particles than size=10"):
         method.draw(target, jnp.zeros((2, 2)), jnp.ones(2), key=jax.random.key(0))
-
-
-def test_a_filter_too_small_sticks_and_says_so():
-    """Four particles, data in which there is much: chains stand still, and the report says which to take."""
-    data = fl.Dataset(series(length=60).times, 3 * series(length=60).values)
-    with pytest.warns(UserWarning, match="chains stick"):
-        tree = fl.fit(FAMILY, data, fl.ParticleFilter(4), fl.ParticleMCMC(100, 400, 2), key=jax.random.key(0))
-    said = {row[0]: row for row in findings(tree).rows}
-    assert "too few particles; take" in said["evidence"][2]
-    assert "stuck for" in said["chain 0"][1]
-    assert "too few particles" in said["filter"][2]
 
 
 def test_no_finite_start_is_refused():
