@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test science mutants soak lint clean
+.PHONY: demo test science mutants soak bench lint clean
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "filterlearn needs Python 3.12 or later on the PATH; none was found. Set PYTHON=/path/to/python3.12"; exit 1; }
@@ -29,10 +29,19 @@ mutants: $(READY)
 soak: $(READY)
 	@$(BIN)/python examples/long_stream.py
 
+bench: .bench/.ready
+	@.bench/bin/python -m benchmarks "$(W)" $(or $(REPEATS),3)
+
+.bench/.ready: pyproject.toml constraints.txt
+	@test -x .bench/bin/python || $(PYTHON) -m venv .bench
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "pip>=25.1"
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --group bench -e '.[data]'
+	@touch $@
+
 lint: $(READY)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ty check --quiet
 
 clean:
-	rm -rf .venv demo_output
+	rm -rf .venv .bench demo_output

@@ -87,11 +87,16 @@ def log_density(theta: Float[Array, "p"], target: Any) -> Float[Array, ""]:
     return target(theta)
 
 
-@log_density.def_fwd
-def _forward(perturbed, theta, target):
+@eqx.filter_jit  # a sampler asks at many places, and traces it once
+def _differentiated(theta, target):
     differentiate = _by_tangents if theta.shape[0] <= _FORWARD else (lambda f, x: jax.value_and_grad(f)(x))
     value, slope = differentiate(target, theta)
     return value, jnp.where(jnp.all(jnp.isfinite(slope)) & jnp.isfinite(value), slope, 0.0)
+
+
+@log_density.def_fwd
+def _forward(perturbed, theta, target):
+    return _differentiated(theta, target)
 
 
 @log_density.def_bwd

@@ -1,0 +1,148 @@
+"""Posterior of rho of a noisy Lorenz-63 of which one coordinate is seen: 500 + 1,000 draws of one chain of NUTS over the
+extended Kalman filter's evidence.
+
+    python benchmarks/lorenz_posterior.py filterlearn|dynestyx|cuthbert
+
+prints one line of JSON: seconds and effective draws a second of a fit, imports and compilation counted, and of the next with
+new data of the same shape; mean and sd of rho in the first. Sides: `dynestyx`, its continuous-discrete extended filter inside
+NumPyro;
+`cuthbert`, a moments filter written by hand with one Runge-Kutta step for a gap, inside NumPyro. Run by `benchmarks`.
+"""
+
+import json
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro.diagnostics import effective_sample_size
+
+WARMUP, DRAWS = 500, 1000
+START, VARIANCE = np.array([1.509, -1.531, 25.46]), 2.0
+
+
+def drift(x, rho):
+    """Lorenz-63."""
+    return jnp.stack([10 * (x[1] - x[0]), x[0] * (rho - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]])
+
+
+def series(seed):
+    """(times, values): 200 values of x_1 with variance 1, the first at the start, in 256 Euler steps for each gap."""
+    rng = np.random.default_rng(seed)
+    times = np.append(0.0, np.cumsum(rng.uniform(0.02, 0.08, 199)))
+    x, seen = START + VARIANCE**0.5 * rng.normal(size=3), []
+    for gap in np.diff(times, prepend=0.0):
+        h = gap / 256
+        for noise in rng.normal(size=(256, 3)) if gap else ():
+            f = np.array([10 * (x[1] - x[0]), x[0] * (28.0 - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]])
+            x = x + h * f + h**0.5 * noise
+        seen.append(x[0] + rng.normal())
+    return times, np.array(seen)
+
+
+def ours():
+    """The fit of filterlearn."""
+    import filterlearn as fl
+
+    def build(p):
+        sde = fl.SDE(lambda t, x, u: drift(x, p["rho"]), jnp.ones(3))
+        seen = fl.LinearGaussianObservation([[1.0, 0.0, 0.0]], [[1.0]])
+        return fl.StateSpaceModel(fl.Gaussian(START, VARIANCE), fl.RungeKutta(sde, steps=2), seen)
+
+    family = fl.ModelFamily(build, {"rho": fl.Parameter(dist.Normal(25.0, 5.0))})
+
+    def fit(times, values, key):
+        tree = fl.fit(family, fl.Dataset(times, values), fl.ExtendedKalman(), fl.NUTS(WARMUP, DRAWS, 1), key=key)
+        return tree["posterior"]["rho"].values
+
+    return fit
+
+
+def by_numpyro(model):
+    """NUTS of NumPyro over a model of (times, values)."""
+
+    def fit(times, values, key):
+        mcmc = numpyro.infer.MCMC(
+            numpyro.infer.NUTS(model), num_warmup=WARMUP, num_samples=DRAWS, progress_bar=False, jit_model_args=True
+        )
+        mcmc.run(key, jnp.asarray(times), jnp.asarray(values))
+        return np.asarray(mcmc.get_samples(group_by_chain=True)["rho"])
+
+    return fit
+
+
+def dynestyx():
+    """Its filter around its sample site."""
+    import dynestyx as dsx
+    from dynestyx.inference.configs.filter import ContinuousTimeEKFConfig
+
+    def model(times, values):
+        rho = numpyro.sample("rho", dist.Normal(25.0, 5.0))
+        dynamics = dsx.DynamicalModel(
+            initial_condition=dist.MultivariateNormal(jnp.asarray(START), VARIANCE * jnp.eye(3)),
+            state_evolution=dsx.ContinuousTimeStateEvolution(
+                drift=lambda x, u, t: drift(x, rho), diffusion=dsx.FullDiffusion(jnp.eye(3))
+            ),
+            observation_model=dsx.LinearGaussianObservation(jnp.array([[1.0, 0.0, 0.0]]), jnp.eye(1)),
+        )
+        with dsx.Filter(ContinuousTimeEKFConfig(warn=False)):
+            dsx.sample("y", dynamics, obs_times=times, obs_values=values[:, None])
+
+    return by_numpyro(model)
+
+
+def cuthbert():
+    """Moments of one Runge-Kutta step for a gap."""
+    from cuthbert import filter as filtered
+    from cuthbert.gaussian import moments
+
+    def model(times, values):
+        rho = numpyro.sample("rho", dist.Normal(25.0, 5.0))
+
+        def dynamics(state, row):
+            def ahead(x):
+                f, h = lambda x: drift(x, rho), row["gap"]
+                a = f(x)
+                b = f(x + h / 2 * a)
+                c = f(x + h / 2 * b)
+                return x + h / 6 * (a + 2 * b + 2 * c + f(x + h * c)), jnp.sqrt(h) * jnp.eye(3)
+
+            return ahead, state.mean
+
+        def seen(state, row):
+            return lambda x: (x[:1], jnp.eye(1)), state.mean, row["y"][None]
+
+        each = moments.build_filter(jnp.asarray(START), VARIANCE**0.5 * jnp.eye(3), dynamics, seen)
+        rows = {"gap": jnp.diff(times, prepend=times[0]), "y": values}
+        first = each.init_prepare()
+        states = filtered(each, rows, first)
+        numpyro.factor("y", states.log_normalizing_constant[-1])
+
+    return by_numpyro(model)
+
+
+SIDES = {"filterlearn": ours, "dynestyx": dynestyx, "cuthbert": cuthbert}
+
+
+def main(side):
+    """Two fits, and what they took."""
+    data, took, draws = [series(0), series(1)], [], []
+    start = time.perf_counter()
+    fit = SIDES[side]()
+    for (times, values), key in zip(data, jax.random.split(jax.random.key(0)), strict=True):
+        draws.append(fit(times, values, key))
+        took.append(time.perf_counter() - start)
+        start = time.perf_counter()
+    effective = [float(effective_sample_size(each)) for each in draws]
+    told = {"side": side, "first s": took[0], "second s": took[1]}
+    told |= {"first ESS/s": effective[0] / took[0], "second ESS/s": effective[1] / took[1]}
+    told |= {"mean": float(draws[0].mean()), "sd": float(draws[0].std())}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)
+    main(*sys.argv[1:])
