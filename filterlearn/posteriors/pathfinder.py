@@ -48,7 +48,7 @@ def _paths(method, target, start, scale, keys):
         first, second = jax.random.split(key)
         best, _ = approximate(first, density, z, _BOUND, maxiter=method.steps)
         draws, log_q = sample(second, best, method.draws)
-        return draws * scale, log_q - jnp.sum(jnp.log(scale))
+        return draws * scale, jnp.asarray(log_q) - jnp.sum(jnp.log(scale))
 
     return jax.vmap(one)(start / scale, keys)
 
