@@ -18,6 +18,7 @@ from filterlearn.learners.base import AbstractLearner
 from filterlearn.posteriors.base import TRIES, Target
 from filterlearn.posteriors.blackjax import NUTS
 
+_LOOKING = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)  # of a method that looks at numbers
 _TOGETHER = 25  # worlds side by side
 _ENOUGH = 0.75  # effective size over the number of draws ranked: that of independent draws is estimated a little low
 
@@ -89,7 +90,7 @@ def _drawn(method, targets, keys):
     pairs = targets.values, keys
     try:
         jax.eval_shape(each, jax.tree.map(lambda leaf: leaf[0], pairs))
-    except jax.errors.ConcretizationTypeError:  # it looks at numbers on its way
+    except _LOOKING:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             found = jnp.stack([each(pair) for pair in zip(*pairs, strict=True)])

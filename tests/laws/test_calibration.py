@@ -54,7 +54,7 @@ class Looking(AbstractMethod):
 
     def draw(self, target, start, scale, *, key):
         mean, draws = conjugate(self, target, key)
-        if float(mean) > 1:
+        if np.asarray(mean) > 1:
             warnings.warn("the mean is high", stacklevel=2)
         return Drawn(draws, {})
 
