@@ -78,6 +78,11 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 td, th {{ padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; white-space: nowrap;
   border-bottom: 1px solid var(--line); }}
 td:last-child, th:last-child {{ padding-right: 0; }} section.bad td:last-child {{ white-space: normal; min-width: 16rem; }}
+@media (max-width: 40rem) {{
+  section.bad tr:first-child {{ display: none; }} section.bad td:first-child {{ font-weight: 600; }}
+  section.bad td {{ display: block; white-space: normal; border: 0; padding: 0; }}
+  section.bad td:last-child {{ min-width: 0; padding-bottom: .7rem; }}
+}}
 img {{ display: block; width: 100%; min-width: 34rem; height: auto; border: 1px solid var(--line); }}
 </style></head><body><main><h1>{title}</h1>
 {body}
