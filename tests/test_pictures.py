@@ -30,7 +30,11 @@ def tree():
     both = lambda values, axis: (("time", axis), values)  # noqa: E731
     filtered = {"mean": both(RNG.normal(size=(40, 2)), "state"), "variance": both(np.ones((40, 2)), "state")}
     filtered |= {"predicted_mean": both(np.zeros((40, 2)), "sensor"), "predicted_variance": both(np.ones((40, 2)), "sensor")}
-    filtered |= {"pit": both(pit, "sensor"), "log_evidence": ("time", RNG.normal(size=40))}
+    filtered |= {
+        "pit": both(pit, "sensor"),
+        "log_evidence": ("time", RNG.normal(size=40)),
+        "ess": ("time", np.full(40, np.nan)),
+    }
     filtered |= {"flags": ("time", np.where(np.arange(40) == 23, 128, 0))}
     filtered |= {"parameter_rate": (("time", "level"), np.sort(RNG.normal(size=(40, 3))))}
     return xr.DataTree.from_dict(
