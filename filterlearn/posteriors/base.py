@@ -49,6 +49,15 @@ class Target(eqx.Module):
             return self.family.hold(self.sampled.constrain(theta))
         return self.family(theta)
 
+    def part(self, thetas: Float[Array, "n q"]) -> Float[Array, "n p"]:
+        """The sampled parameters of vectors of the whole family."""
+
+        def one(theta):
+            values = self.family.constrain(theta)
+            return self.sampled.unconstrain({name: values[name] for name in self.sampled.names})
+
+        return thetas if self.sampled is self.family else jax.vmap(one)(thetas)
+
     def terms(self, theta: Float[Array, "p"], key=None) -> Float[Array, "T"]:
         """log p(y_k | y_1..k-1, theta), with the fixed key unless another is given."""
         own = self.key if key is None else key

@@ -50,7 +50,7 @@ def calibrate(
     found, notes = _drawn(method, targets, jax.random.split(second, replicates))
     if found.shape[1] * found.shape[2] < draws:
         raise ValueError(f"draws: the method makes {found.shape[1] * found.shape[2]}, fewer than the {draws} wanted")
-    return _ranked(targets.first.sampled, _sampled(targets.first, states[:, 0, -family.size :]), found, draws, notes, third)
+    return _ranked(targets.first.sampled, targets.first.part(states[:, 0, -family.size :]), found, draws, notes, third)
 
 
 class _Targets(eqx.Module):
@@ -101,17 +101,6 @@ def _drawn(method, targets, keys):
 @eqx.filter_jit
 def _together(method, targets, keys):
     return jax.lax.map(lambda pair: _one(method, targets, *pair), (targets.values, keys), batch_size=_TOGETHER)
-
-
-def _sampled(target, thetas):
-    """What of theta the method samples, at the first datum, by then where it stays."""
-    whole, part = target.family, target.sampled
-
-    def one(theta):
-        values = whole.constrain(theta)
-        return part.unconstrain({name: values[name] for name in part.names})
-
-    return thetas if part is whole else jax.vmap(one)(thetas)
 
 
 def _ranked(family, thetas, found, draws, notes, key):

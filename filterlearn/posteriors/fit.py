@@ -60,7 +60,10 @@ def starting_points(target, chains, start, key):
         points = family.median + 0.5 * family.sd * jax.random.normal(key, (*tries, family.size), family.median.dtype)
         scale = family.sd
     else:
-        draws = _sampled_part(target, jnp.asarray(start, family.median.dtype))
+        start = jnp.asarray(start, family.median.dtype)
+        if start.ndim != 2 or start.shape[1] != target.family.size:
+            raise ValueError(f"start: draws of shape (n, {target.family.size}) are needed, got {start.shape}")
+        draws = target.part(start)
         points = draws[jax.random.randint(key, tries, 0, draws.shape[0])]
         scale = jnp.maximum(draws.std(axis=0), _LEAST * family.sd)
     found = levels(target, points, jnp.broadcast_to(target.key, tries))
@@ -71,16 +74,3 @@ def starting_points(target, chains, start, key):
         raise ValueError(f"family: the evidence is not finite at any of {tries[0]} points {where}; {cure}")
     chosen = jnp.resize(finite, chains)
     return points[chosen[jnp.argsort(-found[chosen])]], scale
-
-
-def _sampled_part(target, start):
-    """The sampled parameters of draws of the whole family's vector."""
-    whole, part = target.family, target.sampled
-    if start.ndim != 2 or start.shape[1] != whole.size:
-        raise ValueError(f"start: draws of shape (n, {whole.size}) are needed, got {start.shape}")
-
-    def one(theta):
-        values = whole.constrain(theta)
-        return part.unconstrain({name: values[name] for name in part.names})
-
-    return start if part is whole else jax.vmap(one)(start)
