@@ -25,6 +25,55 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = {
+    "ancestors of the kept path drawn without its density": Mutant(
+        "posteriors/latent_path.py",
+        "back = weights + law(kept)",
+        "back = weights + jnp.zeros_like(law(kept))",
+        "tests/oracles/test_particle_gibbs.py",
+        "keeps_the_law",
+    ),
+    "temperatures without their evidence": Mutant(
+        "posteriors/smc.py",
+        "evidence += jax.vmap(log_mean_exp)(unnormalised)",
+        "evidence += 0 * jax.vmap(log_mean_exp)(unnormalised)",
+        "tests/laws/test_posteriors.py",
+        "smc_estimates",
+    ),
+    "a curvature in other units than the draws": Mutant(
+        "posteriors/optimise.py",
+        "factor = np.asarray(scale)[:, None] * directions",
+        "factor = directions",
+        "tests/laws/test_approximations.py",
+        "found and laplace",
+    ),
+    "a guide's density in other units than the draws": Mutant(
+        "posteriors/svi.py",
+        "log_q - jnp.sum(jnp.log(scale))",
+        "log_q",
+        "tests/laws/test_approximations.py",
+        "found and svi",
+    ),
+    "a datum left out that is left in": Mutant(
+        "posteriors/leave_out.py",
+        "cholesky(masked_covariance(r - h",
+        "cholesky(masked_covariance(r + h",
+        "tests/oracles/test_leave_out.py",
+        "predicted_as_if",
+    ),
+    "paths without the spread of their steps back": Mutant(
+        "smoothers/gaussian_paths.py",
+        "jax.vmap(semidefinite_factor)(steps.spread)",
+        "0 * jax.vmap(semidefinite_factor)(steps.spread)",
+        "tests/laws/test_paths.py",
+        "paths_and_the_constant",
+    ),
+    "a start that forgets correlations": Mutant(
+        "models/start.py",
+        "return apart.T @ apart / len(apart)",
+        "return jnp.diag(self.variance)",
+        "tests/oracles/test_warm_start.py",
+        "half_fitted and joint",
+    ),
     "particles of static parameters never moved": Mutant(
         "moves/rejuvenation.py",
         "history.whole, self.moves, 0)",

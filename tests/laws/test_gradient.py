@@ -49,7 +49,7 @@ def test_noise_is_flagged_and_kalman_is_not():
 @pytest.mark.parametrize("method", ["blackjax.NUTS", "numpyro.NumPyroNUTS"])
 def test_samplers_that_follow_it_say_so(method, monkeypatch):
     module, name = method.split(".")
-    monkeypatch.setattr(f"filterlearn.posteriors.{module}._sample", lambda *given: None)
+    monkeypatch.setattr(f"filterlearn.posteriors.{module}._sample", lambda *given: (None, {}))
     target, start = Target(FAMILY, NOISY, DATA, jax.random.key(1)), THETA[None]
     with pytest.warns(UserWarning, match="mostly noise"):
         getattr(fl, name)().draw(target, start, THETA, key=jax.random.key(2))
