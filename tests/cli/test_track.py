@@ -275,7 +275,7 @@ def test_a_damaged_checkpoint_is_refused_by_path(folder, cache):
 
 @pytest.mark.parametrize(
     ("command", "said"),
-    [("track", "rows between checkpoints"), ("fit", "which report reads"), ("report", "HTML file; beside")],
+    [("track", "rows between checkpoints"), ("fit", "reads both"), ("report", "HTML file; beside")],
 )
 def test_help_tells_of_every_argument(folder, cache, command, said):
     status, out, _ = finished(folder, cache, command, "--help")
