@@ -59,7 +59,7 @@ def test_equals_the_dense_gaussian(name, problem):
 def test_sampling_filters_tend_to_the_dense_gaussian(name, problem):
     """Means, covariances and log evidence extrapolated from N / 2 and N members, over 100 keys each: of their bias
     a / N + b / N^2 + ... only -2 b / N^2 is left, 1e-5 b here, which hides below five standard errors, about 1e-2."""
-    model, data, (mean, covariance, evidence) = linear(problem, 40)
+    model, data, (mean, covariance, evidence) = linear(problem, 20)
     algorithm = FILTERS[name]()
 
     def summaries(size, key):
