@@ -2,7 +2,7 @@
 
 import arviz as az
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 _RHAT, _ESS = 1.01, 100  # Vehtari et al. 2021, sec. 4: R-hat, and effective draws for each chain
 _PARETO = 0.7  # Vehtari et al. 2024, sec. 4
@@ -55,6 +55,11 @@ def approximation(tree):
         yield "posterior", f"Pareto k {k:.2f}", f"above {_PARETO}: {cure}"
 
 
+def _flat(dataset, posterior):
+    """The numbers of a dataset, in the order of the entries of the posterior."""
+    return np.concatenate([np.ravel(dataset[name].values) for name in posterior.data_vars])
+
+
 def _entries(tree):
     """(name, draws `(chain, draw)`) of each scalar entry."""
     for name, array in tree["posterior"].dataset.data_vars.items():
@@ -92,14 +97,14 @@ def unidentified(tree):
     doi:10.1007/s11222-023-10366-5), or are two parameters known only together?"""
     least = min(np.min(each) for _, each in _worst(tree, az.ess))
     if {"log_prior", "log_likelihood"} <= set(tree.children) and least > _ESS:
-        table = az.psense_summary(tree)
-        for name, prior, likelihood in zip(table.index, table["prior"], table["likelihood"], strict=True):
+        told = [_flat(az.psense(tree, group=group), tree["posterior"]) for group in ("prior", "likelihood")]
+        for (name, _), prior, likelihood in zip(_entries(tree), *told, strict=True):
             if prior >= _WEAK > likelihood:
                 cure = "the data say nearly nothing of it; fix it, or observe what depends on it"
                 yield name, f"prior {prior:.2g}, data {likelihood:.2g}", f"power-scaling: what is drawn is the prior; {cure}"
-    named = [(name, each.ravel()) for name, each in _entries(tree) if np.ptp(each) > 0]
-    for i, (one, first) in enumerate(named):
-        for other, second in named[:i]:
-            if abs(tie := spearmanr(first, second).statistic) > _TIED:
-                cure = "the data tell of a combination of the two only; fix one, or take the combination as the parameter"
-                yield f"{other}, {one}", f"rank correlation {tie:.3f}", cure
+    names, draws = zip(*((name, each.ravel()) for name, each in _entries(tree)), strict=True)
+    moves = [k for k, each in enumerate(draws) if np.ptp(each) > 0]
+    ties = np.atleast_2d(np.corrcoef(rankdata([draws[k] for k in moves], axis=1))) if moves else np.zeros((0, 0))
+    for i, j in np.argwhere(np.tril(abs(ties) > _TIED, -1)):
+        cure = "the data tell of a combination of the two only; fix one, or take the combination as the parameter"
+        yield f"{names[moves[j]]}, {names[moves[i]]}", f"rank correlation {ties[i, j]:.3f}", cure
