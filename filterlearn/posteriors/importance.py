@@ -27,9 +27,15 @@ def _weighed(target, draws, log_q):
     level = levels_of(target, draws)
     ratios = (level - log_q).ravel()
     evidence = jax.nn.logsumexp(ratios) - jnp.log(len(ratios))
-    lowest = jnp.min(ratios, where=jnp.isfinite(ratios), initial=jnp.max(ratios))
-    k = psis_weights(jnp.where(jnp.isfinite(ratios), ratios, lowest))[1]
-    return level, jnp.mean(ratios), evidence, k
+    return level, jnp.mean(ratios), evidence, smoothed(ratios)[1]
+
+
+def smoothed(ratios):
+    """(log weights that sum to 1, Pareto k) of log density ratios `(n,)`; a theta that breaks the model weighs nothing."""
+    sound = jnp.isfinite(ratios)
+    lowest = jnp.min(ratios, where=sound, initial=jnp.max(ratios))
+    weights, k = psis_weights(jnp.where(sound, ratios, lowest))
+    return jax.nn.log_softmax(jnp.where(sound, weights, -jnp.inf)), k
 
 
 @eqx.filter_jit

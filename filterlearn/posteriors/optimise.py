@@ -32,9 +32,12 @@ def peak(density, start, scale, steps, entries) -> Peak:
     """L-BFGS from every start (Liu & Nocedal 1989, doi:10.1007/BF01589116), in units of `scale`, then the curvature of the
     highest top.
 
-    Warns when the climb stopped short of the top, and where the density is flat: there the sd is set to 100 `scale`.
+    Warns when the climb stopped short of the top, and where the density is flat: there the sd is set to 100 `scale`. Raises
+    ValueError where it has no finite curvature.
     """
     theta, level, short, reached, curvature = _climbed(density, start, scale, steps)
+    if not np.isfinite(curvature).all():
+        raise ValueError(f"family: the density has no finite curvature at its top, log density {level:.6g}; take a sampler")
     values, directions = np.linalg.eigh(np.asarray(curvature))
     if not short <= _SHORT:
         warnings.warn(f"the climb ended {short:.2g} nats below a top; take more steps than {steps}, or others", stacklevel=4)

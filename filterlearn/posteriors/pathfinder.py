@@ -3,12 +3,11 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from blackjax.util import psis_weights
 from blackjax.vi.pathfinder import approximate, sample
 
 from filterlearn.clock import whole
 from filterlearn.posteriors.base import AbstractMethod, log_density, warn_of_noise
-from filterlearn.posteriors.importance import approximated
+from filterlearn.posteriors.importance import approximated, smoothed
 
 _BOUND = 32  # draws behind the bound at a point of a path
 
@@ -18,8 +17,8 @@ class Pathfinder(AbstractMethod):
     that has the highest evidence lower bound (Zhang, Carpenter, Gelman & Vehtari 2022, arXiv:2108.03782).
 
     The draws of all paths are resampled by their Pareto-smoothed importance weights and shared out among the chains:
-    consistent in `draws` where `pareto_k` is below .7, else biased by what the paths miss of the posterior. Much cheaper than
-    a sampler, and a start for one (`start=tree`).
+    consistent in `draws` where `pareto_k` is below .7, else biased by what the paths miss of the posterior; R-hat tells
+    nothing of that. Much cheaper than a sampler, and a start for one (`start=tree`).
     """
 
     draws: int = eqx.field(static=True, default=1000)
@@ -57,7 +56,6 @@ def _paths(method, target, start, scale, keys):
 def _resampled(found, key):
     """Draws and statistics by importance."""
     ratios = found.statistics["lp"] - found.statistics["log_q"]
-    weights = psis_weights(jnp.where(jnp.isfinite(ratios), ratios, -jnp.inf).ravel())[0]
-    rows = jax.random.choice(key, ratios.size, ratios.shape, p=jnp.exp(weights))
+    rows = jax.random.categorical(key, smoothed(ratios.ravel())[0], shape=ratios.shape)
     chosen = {name: values.ravel()[rows] for name, values in found.statistics.items()}
     return {"draws": found.draws.reshape(-1, found.draws.shape[-1])[rows], "statistics": chosen}

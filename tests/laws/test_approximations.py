@@ -9,6 +9,7 @@ from numpyro.infer.autoguide import AutoDiagonalNormal
 
 import filterlearn as fl
 from filterlearn.posteriors.base import Target
+from filterlearn.posteriors.optimise import peak
 
 TRACES = []
 SIZES = {"draws": 1000, "chains": 2}
@@ -133,3 +134,11 @@ def test_a_theta_that_breaks_the_model_stops_no_climb():
     assert np.isfinite(found.attributes["pareto_k"])
     np.testing.assert_allclose(*found.attributes["reached"], rtol=1e-9)
     assert found.attributes["reached"][0] >= jax.vmap(target)(jnp.linspace(0.01, 3.0, 300)[:, None]).max()
+    paths = fl.Pathfinder(100, 2).draw(target, jnp.array([[0.1], [3.0]]), jnp.ones(1), key=jax.random.key(1))
+    assert np.isfinite(paths.statistics["lp"]).all()  # some draws of the paths were broken, and none was kept
+    assert paths.attributes["elbo"] == -np.inf
+
+
+def test_a_top_without_curvature_is_refused():
+    with pytest.raises(ValueError, match="family: the density has no finite curvature at its top"):
+        peak(lambda theta: -jnp.sum(jnp.abs(theta) ** 1.5), jnp.zeros((2, 1)), jnp.ones(1), 5, ("a",))
