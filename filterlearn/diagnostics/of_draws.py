@@ -4,6 +4,8 @@ import arviz as az
 import numpy as np
 from scipy.stats import rankdata
 
+from filterlearn.diagnostics.results import entries
+
 _RHAT, _ESS = 1.01, 100  # Vehtari et al. 2021, sec. 4: R-hat, and effective draws for each chain
 _PARETO = 0.7  # Vehtari et al. 2024, sec. 4
 _STILL, _SHARE = 100, 0.1  # draws, and share of a chain, that it may stand still
@@ -60,17 +62,9 @@ def _flat(dataset, posterior):
     return np.concatenate([np.ravel(dataset[name].values) for name in posterior.data_vars])
 
 
-def _entries(tree):
-    """(name, draws `(chain, draw)`) of each scalar entry."""
-    for name, array in tree["posterior"].dataset.data_vars.items():
-        flat = array.to_numpy().reshape(*array.shape[:2], -1)
-        index = list(np.ndindex(array.shape[2:]))
-        yield from ((f"{name}{list(i) if i else ''}", flat[..., k]) for k, i in enumerate(index))
-
-
 def still(tree):
     """Does a chain stand still?"""
-    draws = np.stack([each for _, each in _entries(tree)], axis=-1)
+    draws = np.stack([each for _, each in entries(tree["posterior"].dataset)], axis=-1)
     length = draws.shape[1]
     for chain, each in enumerate(draws):
         moved = np.flatnonzero(np.any(each[1:] != each[:-1], axis=1)) + 1
@@ -98,11 +92,11 @@ def unidentified(tree):
     least = min(np.min(each) for _, each in _worst(tree, az.ess))
     if {"log_prior", "log_likelihood"} <= set(tree.children) and least > _ESS:
         told = [_flat(az.psense(tree, group=group), tree["posterior"]) for group in ("prior", "likelihood")]
-        for (name, _), prior, likelihood in zip(_entries(tree), *told, strict=True):
+        for (name, _), prior, likelihood in zip(entries(tree["posterior"].dataset), *told, strict=True):
             if prior >= _WEAK > likelihood:
                 cure = "the data say nearly nothing of it; fix it, or observe what depends on it"
                 yield name, f"prior {prior:.2g}, data {likelihood:.2g}", f"power-scaling: what is drawn is the prior; {cure}"
-    names, draws = zip(*((name, each.ravel()) for name, each in _entries(tree)), strict=True)
+    names, draws = zip(*((name, each.ravel()) for name, each in entries(tree["posterior"].dataset)), strict=True)
     moves = [k for k, each in enumerate(draws) if np.ptp(each) > 0]
     ties = np.atleast_2d(np.corrcoef(rankdata([draws[k] for k in moves], axis=1))) if moves else np.zeros((0, 0))
     for i, j in np.argwhere(np.tril(abs(ties) > _TIED, -1)):

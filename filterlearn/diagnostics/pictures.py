@@ -5,15 +5,8 @@ from matplotlib.figure import Figure
 
 from filterlearn.diagnostics.fans import plot_forecast, plot_predictive, plot_smoother
 from filterlearn.diagnostics.panels import as_tree, band, dots, focus, normal_band, panels
+from filterlearn.diagnostics.results import entries
 from filterlearn.diagnostics.surprise import plot_pit, plot_surprise
-
-
-def _entries(dataset):
-    """(name, `(time or chain, level or draw)`) of each scalar entry of the variables of a dataset."""
-    for name, array in dataset.data_vars.items():
-        values = array.values.reshape(*array.shape[:2], -1)
-        for i in range(values.shape[2]):
-            yield f"{name.removeprefix('parameter_')}{f'[{i}]' if array.ndim > 2 else ''}", values[:, :, i]
 
 
 def plot_states(source) -> Figure:
@@ -53,11 +46,11 @@ def plot_parameters(source, family=None) -> Figure:
     tree = as_tree(source, family)
     if not (names := _moving(tree)):
         raise ValueError("source: no parameter bands; give a learner's trajectory and its family, or a tree that has them")
-    bands = list(_entries(tree["filter"].dataset[names]))
+    bands = list(entries(tree["filter"].dataset[names]))
     figure, axes = panels(len(bands), "Parameters: median, 90 %")
     for each, (name, quantiles) in zip(axes[:, 0], bands, strict=False):
         band(each, tree["filter"]["time"].values, quantiles, "C2")
-        each.set_ylabel(name)
+        each.set_ylabel(name.removeprefix("parameter_"))
     return figure
 
 
@@ -82,7 +75,7 @@ def plot_scores(source) -> Figure:
 
 def plot_draws(tree) -> Figure:
     """Each sampled parameter of a fit: the draws of each chain in order, and their histogram."""
-    draws = list(_entries(tree["posterior"].dataset))
+    draws = list(entries(tree["posterior"].dataset))
     figure, axes = panels(len(draws), "Draws by chain, and their histogram", across=2)
     for row, (name, chains) in zip(axes, draws, strict=False):
         for chain in chains:

@@ -27,6 +27,14 @@ def times_of(data):
     return datetimes(times, data.origin, data.unit)
 
 
+def entries(dataset):
+    """(name, `(a, b)`) of each scalar entry of the variables `(a, b, ...)` of a dataset."""
+    for name, array in dataset.data_vars.items():
+        flat = array.to_numpy().reshape(*array.shape[:2], -1)
+        index = np.ndindex(array.shape[2:])
+        yield from ((f"{name}{list(i) if i else ''}", flat[..., k]) for k, i in enumerate(index))
+
+
 def _parameters(belief, family):
     """Weighted or sampled constrained quantiles at each time, `(T, level, ...)`, by name."""
 
