@@ -16,6 +16,7 @@ from filterlearn.numerics.small import cholesky, lower_solve
 from filterlearn.posteriors.base import Target
 from filterlearn.posteriors.fit import fit
 from filterlearn.posteriors.results import one_step, telling, terms_by_draw
+from filterlearn.posteriors.warm import unconstrained
 from filterlearn.protocol import checked, scan
 from filterlearn.smoothers.base import stacked as moved
 from filterlearn.smoothers.rauch_tung_striebel import RauchTungStriebel
@@ -37,7 +38,7 @@ def leave_one_out(tree, family, data, algorithm):
     Raises TypeError for beliefs that are not Gaussian; ValueError where R is singular.
     """
     target = Target(family, algorithm, checked(data))
-    terms = np.asarray(_left_out(target, _draws(tree, target.sampled)))
+    terms = np.asarray(_left_out(target, unconstrained(tree["posterior"], target.sampled)))
     if not np.isfinite(terms).all():
         row = int(np.argwhere(~np.isfinite(terms))[0][2])
         raise ValueError(f"data: row {row} cannot be left out; the covariance of its observation must not be singular")
@@ -53,7 +54,7 @@ def leave_future_out(tree, family, data, algorithm, method=None, *, first: int, 
     its own. Within a horizon each datum is predicted from those before it.
     """
     target = Target(family, algorithm, checked(data), jax.random.split(key)[1])
-    terms = _one_step(target, _draws(tree, target.sampled))
+    terms = _one_step(target, unconstrained(tree["posterior"], target.sampled))
     every = _with_terms(tree, np.asarray(terms), tree["log_likelihood"].attrs.get("terms", ""))
     wrapper = _Refits(target, data, method, every["log_likelihood"], telling(np.asarray(terms)), key)
     return az.lfo_cv(every, wrapper, min_observations=first, forecast_horizon=horizon, pointwise=True)
@@ -78,16 +79,9 @@ class _Refits(az.SamplingWrapper):
         return fitted_model
 
     def log_likelihood__i(self, excluded_obs, idata__i):
-        terms = _one_step(self.model, _draws(idata__i, self.model.sampled))
+        terms = _one_step(self.model, unconstrained(idata__i["posterior"], self.model.sampled))
         found = np.asarray(terms)[:, :, self.rows[excluded_obs]]
         return self.likelihood["y"].isel(time=excluded_obs).copy(data=found)
-
-
-def _draws(tree, family):
-    """The draws of a fit on the unconstrained scale, `(chains, draws, p)`."""
-    posterior = tree["posterior"]
-    values = {name: jnp.asarray(posterior[name].to_numpy()) for name in family.names}
-    return jax.vmap(jax.vmap(family.unconstrain))(values)
 
 
 def _with_terms(tree, terms, label):

@@ -16,6 +16,7 @@ from filterlearn.diagnostics.results import times_of
 from filterlearn.inputs import AbstractInputs, by_row
 from filterlearn.models.family import ModelFamily
 from filterlearn.posteriors.base import Target
+from filterlearn.posteriors.warm import unconstrained
 from filterlearn.protocol import checked, forecast, scan
 from filterlearn.smoothers.base import stacked
 
@@ -81,9 +82,8 @@ def _chosen(tree, family, data, algorithm, draws):
         raise ValueError(f"tree: its posterior has no {absent[0]!r}; give the family and algorithm of the fit")
     places = np.unique(np.linspace(0, posterior.sizes["draw"] - 1, draws).round().astype(int))
     some = posterior[list(names)].isel(draw=places)
-    values = {name: jnp.asarray(some[name].values, family.median.dtype) for name in names}
-    flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}
-    return target, jax.vmap(target.sampled.unconstrain)(flat), {"chain": some["chain"].values, "draw": some["draw"].values}
+    thetas = unconstrained(some, target.sampled).reshape(-1, target.sampled.size)
+    return target, thetas, {"chain": some["chain"].values, "draw": some["draw"].values}
 
 
 def _of_draws(function, thetas, keys):

@@ -1,4 +1,4 @@
-"""From a fit to a stream."""
+"""What a fit drew, for a stream or another fit to start from."""
 
 import jax
 import jax.numpy as jnp
@@ -30,3 +30,9 @@ def drawn_before(family, tree):
         if values.shape != prior[name].shape:
             raise ValueError(f"tree: {name!r} of shape {prior[name].shape[1:]} is needed, got {values.shape[1:]}")
     return jax.vmap(family.unconstrain)(prior | found)
+
+
+def unconstrained(dataset, family):
+    """Named draws `(chains, draws, ...)` of all the parameters of a family as its vectors, `(chains, draws, p)`."""
+    values = {name: jnp.asarray(dataset[name].to_numpy(), family.median.dtype) for name in family.names}
+    return jax.vmap(jax.vmap(family.unconstrain))(values)
