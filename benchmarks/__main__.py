@@ -53,9 +53,9 @@ def table(workload, rows):
     """Prints the medians of each side."""
     found = {side: medians(rows, side) for side in WORKLOADS[workload]}
     names = [name for name in next(iter(found.values())) if name != "missing"]
-    print(f"\n{workload}\n{'':14s}" + "".join(f"{name:>12s}" for name in names))
+    print(f"\n{workload}\n{'':14s}" + "".join(f"{name:>15s}" for name in names))
     for side, own in found.items():
-        cells = f"  MISSING: {own['missing']}" if "missing" in own else "".join(f"{own[name]:12.4g}" for name in names)
+        cells = f"  MISSING: {own['missing']}" if "missing" in own else "".join(f"{own[name]:15.4g}" for name in names)
         print(f"{side:14s}{cells}")
     ours, *peers = (own for own in found.values() if "missing" not in own)
     for name in (name for name in names if name.endswith("/s") and peers):
