@@ -81,6 +81,18 @@ TRANSITIONS = {
 }
 EXACT = ("linear_sde", "linear_sde_jumps")
 
+KEY = jax.random.key(0)
+DRIFTS = {  # made with a key and a width: (drift, its states, the length of its inputs)
+    "network": (lambda key=KEY, width=4: fl.NetworkDrift(2, inputs=1, width=width, key=key), 2, 1),
+    "residual": (
+        lambda key=KEY, width=4: fl.ResidualDrift(
+            lambda t, x, u: -x, fl.NetworkDrift(2, width=width, depth=2, pull=0.0, key=key)
+        ),
+        2,
+        0,
+    ),
+}
+
 OBSERVATIONS = {
     "linear_gaussian": lambda: fl.LinearGaussianObservation([[1.0, 0.5]], [[0.3]], [0.2]),
     "gaussian": lambda: fl.GaussianObservation(lambda t, x, u: x[:1] ** 2, jnp.array([[0.3]])),

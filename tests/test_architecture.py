@@ -43,14 +43,14 @@ FENCES = {
 }
 # Folders whose files are alternatives to each other: each imports base.py and its parents, and takes siblings as fields.
 ALTERNATIVES = (
-    *("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers"),
+    *("beliefs", "models.transitions", "models.drifts", "models.observations", "models.parameter_dynamics", "resamplers"),
     *("analyses", "inflations", "quadratures", "forms", "proposals", "guides", "regressions"),
     *("filters", "smoothers", "scores", "moves", "learners"),
 )
 COMPOSITES = ("beliefs.joint", "beliefs.mixture")  # made of the other beliefs
 # What computes an estimate or a law by a published method says whose it is.
 SOURCED = (
-    *("models.transitions", "resamplers", "analyses", "inflations", "quadratures", "forms", "proposals"),
+    *("models.transitions", "models.drifts", "resamplers", "analyses", "inflations", "quadratures", "forms", "proposals"),
     *("guides", "regressions", "filters", "smoothers", "scores", "moves", "learners", "posteriors"),
 )
 SOURCE = re.compile(r"doi:10\.\d{4,9}/\S+|arXiv:\d{4}\.\d{4,5}|ISBN \d{13}")
@@ -163,8 +163,10 @@ def registered():
 
 def test_every_implementation_is_registered():
     kinds = (
-        *("beliefs", "models.transitions", "models.observations", "models.parameter_dynamics", "resamplers", "analyses"),
+        *("beliefs", "models.transitions", "models.drifts", "models.observations", "models.parameter_dynamics"),
         *(
+            "resamplers",
+            "analyses",
             "quadratures",
             "forms",
             "proposals",

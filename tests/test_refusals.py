@@ -118,6 +118,11 @@ WRONG = {
     "inputs": (lambda: fl.Dataset([1, 2], [1.0, 2.0], [1.0]), "inputs: 2 rows"),
     "not semidefinite": (lambda: fl.Gaussian([0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]]), "covariance: not positive"),
     "not symmetric": (lambda: fl.Gaussian([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]]), "covariance: not symmetric"),
+    "a known part that is none": (
+        lambda: fl.ResidualDrift(0.0, lambda t, x, u: x),
+        "known: a function (t, x, u) is needed, got float",
+    ),
+    "the width of a network": (lambda: fl.NetworkDrift(2, width=0, key=jax.random.key(0)), "width:"),
     "steps": (lambda: fl.EulerMaruyama(linear_sde(), steps=0), "steps:"),
     "state noise": (lambda: fl.RungeKutta(fl.SDE(lambda t, x, u: x, lambda t, x, u: x), steps=1), "diffusion:"),
     "a solver of nothing": (lambda: fl.Diffrax(linear_sde(), "Heun", steps=1), "solver: a diffrax solver is needed, got str"),

@@ -1,0 +1,20 @@
+"""What a learnable drift is."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class AbstractDrift(eqx.Module):
+    """The drift of an SDE with learnable leaves, for `SDE(drift, diffusion)` and `ModelFamily.from_module`."""
+
+    @abc.abstractmethod
+    def __call__(self, t, x: Float[Array, "n"], u) -> Float[Array, "n"]:
+        """dx/dt at a time, a state and inputs (None where there are none), per unit of the data's time."""
+
+
+def joined(x, u):
+    """The state and the inputs as one vector."""
+    return x if u is None else jnp.concatenate([x, jnp.ravel(u).astype(x.dtype)])

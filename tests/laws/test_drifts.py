@@ -1,0 +1,83 @@
+"""Laws of learnable drifts."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.cases import DRIFTS, KEY
+
+STEPS, H = 400, 0.05
+
+
+def at(dtype, states, inputs):
+    """A time, five states within 2 of the origin, and inputs."""
+    x = 2 * jnp.sin(jnp.arange(5.0 * states).reshape(5, states))
+    return jnp.asarray(0.5, dtype), x.astype(dtype), jnp.full(inputs, 0.3, dtype) if inputs else None
+
+
+@functools.cache
+def made(name):
+    make, states, inputs = DRIFTS[name]
+    return make(), states, inputs
+
+
+def cast(tree, dtype):
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, tree)
+
+
+@pytest.mark.parametrize("name", DRIFTS)
+def test_values_follow_the_state(name):
+    """A rate of the state's shape and precision."""
+    drift, states, inputs = made(name)
+    for dtype in (jnp.float32, jnp.float64):
+        t, xs, u = at(dtype, states, inputs)
+        found = eqx.filter_eval_shape(lambda d, t=t, x=xs[0], u=u: d(t, x, u), cast(drift, dtype))
+        assert (found.shape, found.dtype) == ((states,), dtype)
+
+
+@pytest.mark.parametrize("name", DRIFTS)
+def test_derivatives_are_finite_and_reach_the_leaves(name):
+    """At random states and at the origin, where norms and square roots have corners; some array of the drift moves the rates,
+    and one state at a time gives what all give together."""
+    drift, states, inputs = made(name)
+    t, xs, u = at(jnp.float64, states, inputs)
+    xs = xs.at[0].set(0.0)
+
+    def loss(drift, xs):
+        rates = jax.vmap(lambda x: drift(t, x, u))(xs)
+        return jnp.sum(rates**2), rates
+
+    @eqx.filter_jit
+    def found(drift, xs):
+        (_, rates), slope = eqx.filter_value_and_grad(loss, has_aux=True)(drift, xs)
+        return rates, slope, jax.grad(lambda x: loss(drift, x)[0])(xs)
+
+    rates, slope, back = found(drift, xs)
+    arrays = jax.tree.leaves(slope)
+    assert all(np.isfinite(each).all() for each in (rates, back, *arrays))
+    assert any(np.any(each != 0) for each in arrays)
+    np.testing.assert_allclose(rates[1], drift(t, xs[1], u), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.science
+@pytest.mark.parametrize("name", DRIFTS)
+def test_prior_paths_stay_bounded_at_any_width(name):
+    """Sixty drifts drawn at widths 4 and 64: noisy Euler paths of length 20 from within 2 of the origin stay within 100, and
+    the mean square of the rates differs by less than a factor of two (the spread over the draws is below a quarter)."""
+    make, states, inputs = DRIFTS[name]
+    t, xs, u = at(jnp.float64, states, inputs)
+    noise = 0.2 * H**0.5 * jax.random.normal(jax.random.key(1), (STEPS, states))
+
+    def drawn(key, width):
+        drift = make(key, width)
+        moved = lambda x, e: (x + H * drift(t, x, u) + e, None)  # noqa: E731
+        return jax.vmap(lambda x: drift(t, x, u))(xs), jax.lax.scan(moved, xs[0], noise)[0]
+
+    keys = jax.random.split(KEY, 60)
+    (thin, path), (wide, broad) = (jax.jit(jax.vmap(lambda k, w=w: drawn(k, w)))(keys) for w in (4, 64))
+    assert max(abs(path).max(), abs(broad).max()) < 100
+    assert 0.5 < (wide**2).mean() / (thin**2).mean() < 2
