@@ -158,6 +158,7 @@ _HOME = {
     "posteriors.sizing": "sized",
     "posteriors.particle_gibbs": "ParticleGibbs",
     "streams.session": "Session",
+    "streams.troubles": "AbstractPolicy KeepLast Restart Stop Widen Trouble",
     "streams.store": "Store",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}

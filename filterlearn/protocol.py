@@ -20,7 +20,7 @@ from filterlearn.models.gaps import distinct_gaps, prepared
 from filterlearn.models.simulate import path
 
 NOT_FINITE, COVARIANCE_LOST, COLLAPSED, LATE, OUT_OF_RANGE, HISTORY_FULL, NOISY = 1, 2, 4, 8, 16, 32, 64
-SURPRISED = 128
+SURPRISED, DUPLICATE = 128, 256
 ASKING = HISTORY_FULL | NOISY  # for a larger algorithm
 FLAGS = {
     NOT_FINITE: "not finite",
@@ -31,7 +31,13 @@ FLAGS = {
     HISTORY_FULL: "history full",
     NOISY: "evidence noisy",
     SURPRISED: "surprised",
+    DUPLICATE: "duplicate",
 }
+
+
+def words(flags: int) -> tuple[str, ...]:
+    """What flags say."""
+    return tuple(word for bit, word in FLAGS.items() if flags & bit)
 
 
 class Info(eqx.Module):
@@ -42,7 +48,8 @@ class Info(eqx.Module):
     effective sample size (NaN for Gaussian beliefs); `flags` a sum of 1 not finite, 2 covariance lost, 4 weights or
     ensemble collapsed, 8 late, 16 out of range (a particle's state is not finite: it exploded, or a jump's intensity passed
     its bound), 32 history full (the buffer of data that a move filters again), 64 evidence noisy (of
-    the filter inside: it asks for more points), 128 surprised (a monitor: the data are not as predicted).
+    the filter inside: it asks for more points), 128 surprised (a monitor: the data are not as predicted),
+    256 duplicate (a session: a datum of this id was there before).
     """
 
     log_evidence: Any
@@ -224,8 +231,7 @@ def _raise_on_flags(flags, times):
     bad = np.flatnonzero(np.asarray(flags) & (NOT_FINITE | COVARIANCE_LOST))
     if bad.size:
         k = int(bad[0])
-        words = [word for bit, word in FLAGS.items() if int(flags[k]) & bit]
-        raise FloatingPointError(f"belief: {', '.join(words)} at row {k}, time {float(times[k]):g}")
+        raise FloatingPointError(f"belief: {', '.join(words(int(flags[k])))} at row {k}, time {float(times[k]):g}")
 
 
 def log_evidence(algorithm, problem, data, *, key=None):

@@ -18,7 +18,14 @@ from filterlearn.models.base import StateSpaceModel
 from filterlearn.models.building import altering, built, holding, with_network
 from filterlearn.models.parameter_dynamics.base import AbstractDynamics, Prior
 from filterlearn.models.parameter_dynamics.static import Static
-from filterlearn.models.start import AbstractStart, checked_draws, start_of, unconstrained_draws, unconstrained_moments
+from filterlearn.models.start import (
+    AbstractStart,
+    checked_draws,
+    entrywise,
+    start_of,
+    unconstrained_draws,
+    unconstrained_moments,
+)
 from filterlearn.numerics.leaves import selected
 from filterlearn.numerics.small import as_matrix
 
@@ -138,6 +145,11 @@ class ModelFamily(eqx.Module):
         """A name for each entry of theta: the parameter's, with an index where it is not a scalar."""
         shapes = self._shapes()
         return tuple(name + (str(list(i)) if i else "") for name, shape in shapes.items() for i in np.ndindex(shape))
+
+    @property
+    def separate(self) -> tuple[str, ...]:
+        """Names of the parameters whose entries are constrained one by one, by a monotone function each."""
+        return tuple(name for name, p in self.parameters.items() if entrywise(p.prior.support))
 
     def _pieces(self, theta):
         places = self._places()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
-from numpyro.distributions.transforms import biject_to
+from numpyro.distributions.transforms import IndependentTransform, biject_to
 
 _PILOT = 2001  # prior draws behind the unconstrained median and scale
 
@@ -93,6 +93,14 @@ def checked_draws(draws, size, dtype):
     if not np.isfinite(draws).all():
         raise ValueError("draws: every entry must be finite; leave out the rows that are not")
     return draws
+
+
+def entrywise(support) -> bool:
+    """Whether the entries of a parameter are constrained one by one."""
+    transform = biject_to(support)
+    while isinstance(transform, IndependentTransform):
+        transform = transform.base_transform
+    return transform.domain.event_dim == transform.codomain.event_dim == 0
 
 
 def unconstrained_draws(prior, n, key):

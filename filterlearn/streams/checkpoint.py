@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-FORMAT = 3
+FORMAT = 4
 _DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, TypeError, AttributeError, NotImplementedError)
 
 

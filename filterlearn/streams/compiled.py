@@ -1,7 +1,6 @@
-"""What a stream compiles: its start, its step, and what makes a belief larger."""
+"""What a stream compiles: its start, its step, many steps at once, and what makes a belief larger."""
 
 from functools import lru_cache
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,31 +9,12 @@ import jax.numpy as jnp
 from filterlearn import protocol
 from filterlearn.beliefs.base import present
 from filterlearn.beliefs.joint import AbstractJointBelief
-from filterlearn.beliefs.particles import Particles, weighted_quantile
 from filterlearn.data import Datum
 from filterlearn.numerics.leaves import joined
+from filterlearn.streams.packed import packed
+from filterlearn.streams.parameters import named_parameters
 
-_LEVELS = (0.05, 0.5, 0.95)
 REFUSED = protocol.NOT_FINITE | protocol.COVARIANCE_LOST
-
-
-def named_parameters(family, belief, key, draws: int = 1000) -> dict[str, dict[str, Any]]:
-    """Constrained summaries of a learner's parameters, by the weights of its particles, or from draws of its belief."""
-    parameters = belief.parameters
-    if isinstance(parameters, Particles):
-        thetas, weights = parameters.points, parameters.weights
-    else:
-        thetas = parameters.sample(draws, key=key)
-        weights = jnp.full(draws, 1.0 / draws, thetas.dtype)
-
-    def summary(values):
-        flat = values.reshape(values.shape[0], -1)
-        mean = weights @ flat
-        sd = jnp.sqrt(weights @ (flat - mean) ** 2)
-        parts = {"mean": mean, "sd": sd, "quantiles": weighted_quantile(flat, weights, _LEVELS)}
-        return {name: part.reshape(*part.shape[:-1], *values.shape[1:]) for name, part in parts.items()}
-
-    return {name: summary(values) for name, values in jax.vmap(family.constrain)(thetas).items()}
 
 
 @eqx.filter_jit
@@ -56,22 +36,45 @@ def _finite(belief):
     return jnp.all(jnp.stack([jnp.isfinite(each).all() for each in moments]))
 
 
+def advanced(algorithm, problem, belief, k, row, inputs, key):
+    """(belief, what the report tells: Info with its flags, moments, parameters) for the row `(time, *value)`: the belief
+    before, bit for bit, where the new one is lost or the datum is late."""
+    each = jax.random.fold_in(key, k)
+    after, info = protocol.step(algorithm, problem, belief, Datum(row[0], row[1:], inputs), key=each)
+    flags = info.flags | protocol.NOT_FINITE * ~_finite(after)
+    good = (flags & (REFUSED | protocol.LATE)) == 0
+    kept = jax.tree.map(lambda new, old: jnp.where(good, jnp.asarray(new, old.dtype), old), after, belief)
+    named = {}
+    if isinstance(inside := present(kept), AbstractJointBelief):
+        named = named_parameters(problem, inside, jax.random.fold_in(each, 3))
+    return kept, packed((eqx.tree_at(lambda i: i.flags, info, flags), (kept.mean, kept.covariance, named)))
+
+
 @lru_cache(maxsize=64)
 def compiled(rest):
-    """The step of every algorithm and problem of one form: plain `jit`, whose call costs a third of `filter_jit`'s."""
+    """The step of every algorithm and problem of one form: plain `jit`, whose call costs a third of `filter_jit`'s. `rest`
+    is their form and the kind of key; the key comes as its bare numbers, which are quicker to pass."""
+    form, kind = rest
 
-    def observe(arrays, belief, k, time, value, inputs, key):
-        """(belief, Info with its flags, what the report tells): the belief before, bit for bit, where the new one is lost or
-        the datum is late."""
-        algorithm, problem = joined(arrays, rest)
-        each = jax.random.fold_in(key, k)
-        after, info = protocol.step(algorithm, problem, belief, Datum(time, value, inputs), key=each)
-        flags = info.flags | protocol.NOT_FINITE * ~_finite(after)
-        good = (flags & (REFUSED | protocol.LATE)) == 0
-        kept = jax.tree.map(lambda new, old: jnp.where(good, jnp.asarray(new, old.dtype), old), after, belief)
-        named = {}
-        if isinstance(inside := present(kept), AbstractJointBelief):
-            named = named_parameters(problem, inside, jax.random.fold_in(each, 3))
-        return kept, eqx.tree_at(lambda i: i.flags, info, flags), (kept.mean, kept.covariance, named)
+    def observe(arrays, belief, k, row, inputs, data):
+        return advanced(*joined(arrays, form), belief, k, row, inputs, jax.random.wrap_key_data(data, impl=kind))
+
+    return jax.jit(observe)
+
+
+@lru_cache(maxsize=64)
+def swept(rest):
+    """The same for rows stacked on their first axis, and inputs likewise or a function of time, in one scan."""
+    form, kind = rest
+
+    def observe(arrays, belief, k, rows, function, inputs, data):
+        algorithm, problem = joined(arrays, form)
+        key = jax.random.wrap_key_data(data, impl=kind)
+
+        def one(carry, each):
+            i, row, given = each
+            return advanced(algorithm, problem, carry, i, row, function if given is None else given, key)
+
+        return jax.lax.scan(one, belief, (k + jnp.arange(len(rows)), rows, inputs))
 
     return jax.jit(observe)

@@ -8,7 +8,7 @@ import numpyro.distributions as dist
 import pytest
 
 import filterlearn as fl
-from filterlearn.streams.compiled import named_parameters
+from filterlearn.streams.parameters import named_parameters
 from tests.cases import hidden_family
 from tests.laws.test_learners import hidden_data, moments
 

@@ -112,7 +112,7 @@ def test_no_file_and_another_version_are_refused_by_path(tmp_path, monkeypatch):
         fl.Session.load(tmp_path / "none.npz", fl.Kalman(), linear_model())
     whole_file(tmp_path)
     monkeypatch.setattr(checkpoint, "FORMAT", 99)
-    with pytest.raises(ValueError, match="a.npz is a checkpoint of format 3, this version reads 99"):
+    with pytest.raises(ValueError, match="a.npz is a checkpoint of format 4, this version reads 99"):
         checkpoint.header(tmp_path / "a.npz")
 
 
