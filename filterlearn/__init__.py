@@ -4,7 +4,7 @@ from importlib import import_module
 
 _HOME = {
     "inputs": "AbstractInputs Held Linear",
-    "data": "Datum Dataset",
+    "data": "Datum Dataset stacked",
     "beliefs.gaussian": "Gaussian SquareRootGaussian DiffuseGaussian",
     "beliefs.ensemble": "Ensemble",
     "beliefs.particles": "Lineage Particles",
@@ -157,6 +157,9 @@ _HOME = {
     "posteriors.mclmc": "MCLMC",
     "posteriors.sizing": "sized",
     "posteriors.particle_gibbs": "ParticleGibbs",
+    "training.loop": "train Trained",
+    "training.objectives.base": "AbstractObjective",
+    "training.objectives.evidence": "Evidence",
     "streams.session": "Session",
     "streams.troubles": "AbstractPolicy KeepLast Restart Stop Widen Trouble",
     "streams.store": "Store",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -169,6 +170,46 @@ class Dataset(eqx.Module):
     def datum(self, k) -> Datum:
         """Observation k."""
         return Datum(self.times[k], self.values[k], cut(self.inputs, k))
+
+
+def checked(data) -> Dataset:
+    """A Dataset, or an error that says how to make one."""
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data: a Dataset is needed, got {type(data).__name__}; use Dataset(times, values)")
+    return data
+
+
+def stacked(data) -> Dataset:
+    """Many series of any lengths as one pytree, for `train` and `jax.vmap`: leaves have a row for each series.
+
+    A shorter one ends in missing values at its last time, which change nothing. Raises TypeError for what is no list of
+    Datasets and for inputs that are functions of time; ValueError for an empty list, and for inputs of some series only.
+
+    >>> stacked([Dataset([0, 1], [1.0, 2.0]), Dataset([0], [3.0])]).values.shape
+    (2, 2, 1)
+    """
+    if not isinstance(data, Sequence):
+        raise TypeError(f"data: a Dataset or a list of them is needed, got {type(data).__name__}")
+    series = [checked(each) for each in data]
+    if not series:
+        raise ValueError("data: no series; give at least one Dataset")
+    if len({each.inputs is None for each in series}) > 1:
+        raise ValueError("data: some series have inputs and others none; give inputs to all")
+    if any(isinstance(each.inputs, AbstractInputs) for each in series):
+        raise TypeError("data: inputs of many series are rows, got a function of time; give each series alone")
+    longest = max(map(len, series))
+    return jax.tree.map(lambda *rows: jnp.stack(rows), *(_padded(each, longest) for each in series))
+
+
+def _padded(data, length):
+    """The series with missing values at the last time."""
+    extra = length - len(data)
+
+    def tail(rows, fill):
+        return jnp.concatenate([rows, jnp.broadcast_to(fill, (extra, *rows.shape[1:])).astype(rows.dtype)])
+
+    inputs = None if data.inputs is None else tail(data.inputs, data.inputs[-1])
+    return Dataset(tail(data.times, data.times[-1]), tail(data.values, jnp.nan), inputs)
 
 
 def number(cell) -> float:

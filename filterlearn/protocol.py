@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from filterlearn.beliefs.base import AbstractBelief, AbstractSeries, present
 from filterlearn.beliefs.joint import AbstractJointBelief
-from filterlearn.data import Dataset, Datum
+from filterlearn.data import Dataset, Datum, checked
 from filterlearn.inputs import as_inputs, by_row
 from filterlearn.models.family import ModelFamily
 from filterlearn.models.gaps import distinct_gaps, prepared
@@ -207,13 +207,6 @@ def _everything(belief, info):
 
 def _evidence(belief, info):
     return info.log_evidence
-
-
-def checked(data) -> Dataset:
-    """A Dataset, or an error that says how to make one."""
-    if not isinstance(data, Dataset):
-        raise TypeError(f"data: a Dataset is needed, got {type(data).__name__}; use Dataset(times, values)")
-    return data
 
 
 def run(algorithm, problem, data, *, key=None, save=None) -> Trajectory:

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from filterlearn.data import Dataset
+from filterlearn.data import Dataset, checked
 from filterlearn.models.family import BoundFamily, ModelFamily
 from filterlearn.models.gaps import Gaps, distinct_gaps
-from filterlearn.protocol import AbstractAlgorithm, checked, scan
+from filterlearn.protocol import AbstractAlgorithm, scan
 
 _KEYS = 32  # the standard deviation of one derivative is then known to an eighth
 

@@ -7,11 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from filterlearn.data import checked
 from filterlearn.models.base import StateSpaceModel
 from filterlearn.models.family import BoundFamily, ModelFamily
 from filterlearn.models.gaps import distinct_gaps
 from filterlearn.models.transitions.base import AbstractStepping
-from filterlearn.protocol import checked, scan
+from filterlearn.protocol import scan
 
 _KEYS = 32  # of a filter that draws: a log evidence of variance 1 gives the change a standard error of at most .25
 _MOST = 1.0  # nats

@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from filterlearn.data import Datum
+from filterlearn.data import Datum, checked
 from filterlearn.inputs import by_row
 from filterlearn.learners.joint import stacked
 from filterlearn.models.base import AbstractGaussianObservation, AbstractGaussianTransition
 from filterlearn.numerics.masking import masked_covariance, observed
 from filterlearn.numerics.small import applied, cholesky, lower_solve, symmetric, upper_solve
-from filterlearn.protocol import checked, origin_of
+from filterlearn.protocol import origin_of
 
 
 class TrackingBound(eqx.Module):

@@ -1,16 +1,13 @@
 """The evidence of a filter inside any NumPyro model."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from filterlearn.data import Dataset
-from filterlearn.inputs import AbstractInputs
+from filterlearn.data import Dataset, stacked
 from filterlearn.models.gaps import distinct_gaps
-from filterlearn.protocol import checked, scan
+from filterlearn.protocol import scan
 
 
 def condition(name: str, model, data, algorithm, *, key=None) -> None:
@@ -47,28 +44,7 @@ def _one(model, data, algorithm, key):
 
 
 def _many(model, data, algorithm, key):
-    if not isinstance(data, Sequence):
-        raise TypeError(f"data: a Dataset or a list of them is needed, got {type(data).__name__}")
-    series = [checked(each) for each in data]
-    if not series:
-        raise ValueError("data: no series; give at least one Dataset")
-    if len({each.inputs is None for each in series}) > 1:
-        raise ValueError("data: some series have inputs and others none; give inputs to all")
-    if any(isinstance(each.inputs, AbstractInputs) for each in series):
-        raise TypeError("data: inputs of many series are rows, got a function of time; condition on each series by itself")
-    longest = max(map(len, series))
-    stacked = jax.tree.map(lambda *rows: jnp.stack(rows), *(_padded(each, longest) for each in series))
-    number = jnp.arange(len(series))
+    series = stacked(data)
+    number = jnp.arange(len(data))
     keys = None if key is None else jax.vmap(lambda i: jax.random.fold_in(key, i))(number)
-    return jax.vmap(lambda i, each, k: _one(model(i), Dataset(*each), algorithm, k))(number, stacked, keys)
-
-
-def _padded(data, length):
-    """(times, values, inputs) with missing observations at the last time, which change nothing."""
-    extra = length - len(data)
-
-    def tail(rows, fill):
-        return jnp.concatenate([rows, jnp.broadcast_to(fill, (extra, *rows.shape[1:])).astype(rows.dtype)])
-
-    inputs = None if data.inputs is None else tail(data.inputs, data.inputs[-1])
-    return tail(data.times, data.times[-1]), tail(data.values, jnp.nan), inputs
+    return jax.vmap(lambda i, each, k: _one(model(i), each, algorithm, k))(number, series, keys)

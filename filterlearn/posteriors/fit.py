@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import xarray as xr
 
+from filterlearn.data import checked
 from filterlearn.diagnostics.step_size import takes_steps, warn_of
 from filterlearn.learners.base import AbstractLearner
 from filterlearn.models.family import ModelFamily
@@ -14,7 +15,6 @@ from filterlearn.posteriors.blackjax import NUTS
 from filterlearn.posteriors.results import posterior_datatree
 from filterlearn.posteriors.steps import posterior_steps
 from filterlearn.posteriors.warm import drawn_before
-from filterlearn.protocol import checked
 
 _LEAST = 0.01  # of the prior's sd: the least first guess of a posterior sd
 

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from filterlearn.beliefs.joint import JointBelief
 from filterlearn.beliefs.particles import Particles
 from filterlearn.clock import whole
+from filterlearn.data import checked
 from filterlearn.filters.particle import ParticleFilter
 from filterlearn.learners.joint import Joint
 from filterlearn.models.base import starting_sample
 from filterlearn.models.family import ModelFamily, Parameter
 from filterlearn.models.gaps import distinct_gaps
 from filterlearn.models.parameter_dynamics.base import AbstractDynamics
-from filterlearn.protocol import AbstractAlgorithm, checked, log_evidence, needed, scan, strong
+from filterlearn.protocol import AbstractAlgorithm, log_evidence, needed, scan, strong
 from filterlearn.resamplers.systematic import Systematic
 
 

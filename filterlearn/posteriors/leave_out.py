@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from filterlearn.data import Dataset, Datum
+from filterlearn.data import Dataset, Datum, checked
 from filterlearn.inputs import by_row
 from filterlearn.learners.joint import stacked
 from filterlearn.models.family import ModelFamily
@@ -17,7 +17,7 @@ from filterlearn.posteriors.base import Target
 from filterlearn.posteriors.fit import fit
 from filterlearn.posteriors.results import one_step, telling, terms_by_draw
 from filterlearn.posteriors.warm import unconstrained
-from filterlearn.protocol import checked, scan
+from filterlearn.protocol import scan
 from filterlearn.smoothers.base import stacked as moved
 from filterlearn.smoothers.rauch_tung_striebel import RauchTungStriebel
 

@@ -11,13 +11,13 @@ from filterlearn.beliefs.ensemble import Ensemble
 from filterlearn.beliefs.joint import JointBelief
 from filterlearn.beliefs.particles import Particles
 from filterlearn.clock import whole
-from filterlearn.data import Dataset
+from filterlearn.data import Dataset, checked
 from filterlearn.diagnostics.results import times_of
 from filterlearn.inputs import AbstractInputs, by_row
 from filterlearn.models.family import ModelFamily
 from filterlearn.posteriors.base import Target
 from filterlearn.posteriors.warm import unconstrained
-from filterlearn.protocol import checked, forecast, scan
+from filterlearn.protocol import forecast, scan
 from filterlearn.smoothers.base import stacked
 
 _BATCH = 32  # draws side by side

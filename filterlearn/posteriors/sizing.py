@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from filterlearn.data import checked
 from filterlearn.posteriors.base import Target
 from filterlearn.posteriors.fit import starting_points
 from filterlearn.posteriors.particle_mcmc import ParticleMCMC, evidence_noise, particles_of
-from filterlearn.protocol import checked
 
 _BAND = (0.5, 2.0)  # of the variance of the log evidence
 _ROUNDS, _MOST, _LEAST = 8, 8.0, 8  # sizes tried, their largest ratio, the least of them
