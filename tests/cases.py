@@ -82,6 +82,24 @@ TRANSITIONS = {
 EXACT = ("linear_sde", "linear_sde_jumps")
 
 KEY = jax.random.key(0)
+
+
+def lyapunov_parts(key, width):
+    """A plain network and a function that is to fall along it."""
+    return fl.NetworkDrift(2, width=width, pull=0.0, key=key), fl.LyapunovFunction(2, width=width, key=key)
+
+
+def lyapunov_drift(key=KEY, width=4):
+    """Its paths go to the origin."""
+    return fl.LyapunovDrift(*lyapunov_parts(key, width))
+
+
+def stochastic_lyapunov_drift(key=KEY, width=4):
+    """Its paths stay about the origin, under a noise that grows."""
+    nominal, function = lyapunov_parts(key, width)
+    return fl.StochasticLyapunovDrift(fl.SDE(nominal, lambda t, x, u: 0.2 + 0.1 * x), function)
+
+
 DRIFTS = {  # made with a key and a width: (drift, its states, the length of its inputs)
     "network": (lambda key=KEY, width=4: fl.NetworkDrift(2, inputs=1, width=width, key=key), 2, 1),
     "residual": (
@@ -91,6 +109,17 @@ DRIFTS = {  # made with a key and a width: (drift, its states, the length of its
         2,
         0,
     ),
+    "lipschitz": (lambda key=KEY, width=4: fl.LipschitzDrift(2, inputs=1, width=width, bound=0.5, key=key), 2, 1),
+    "gated": (lambda key=KEY, width=4: fl.GatedDrift(2, inputs=1, key=key), 2, 1),
+    "antisymmetric": (lambda key=KEY, width=4: fl.AntisymmetricDrift(2, inputs=1, key=key), 2, 1),
+    "liquid": (lambda key=KEY, width=4: fl.LiquidDrift(2, inputs=1, width=width, key=key), 2, 1),
+    "controlled": (lambda key=KEY, width=4: fl.ControlledDrift(2, inputs=1, width=width, key=key), 2, 1),
+    "koopman": (lambda key=KEY, width=4: fl.KoopmanDrift(2, 1, inputs=1, width=width, key=key), 3, 1),
+    "second_order": (lambda key=KEY, width=4: fl.SecondOrderDrift(1, inputs=1, width=width, key=key), 2, 1),
+    "lyapunov": (lyapunov_drift, 2, 0),
+    "stochastic_lyapunov": (stochastic_lyapunov_drift, 2, 0),
+    "port_hamiltonian": (lambda key=KEY, width=4: fl.PortHamiltonianDrift(2, inputs=1, width=width, key=key), 2, 1),
+    "contracting": (lambda key=KEY, width=4: fl.ContractingDrift(2, inputs=1, width=width, key=key), 2, 1),
 }
 
 OBSERVATIONS = {

@@ -10,8 +10,8 @@ class NetworkDrift(AbstractDrift):
     """f = scale N(x, u) - pull x, N a `Network` (Chen, Rubanova, Bettencourt & Duvenaud 2018, arXiv:1806.07366).
 
     `scale` and `pull` are per unit of time, and pytree leaves that are learned if they are given as arrays. With tanh units N
-    is bounded, so that paths under a positive `pull` are too: whatever the weights, the drift points inwards far out. At
-    pull 0 nothing is guaranteed. `inputs` is the length of u, 0 where there are none.
+    is bounded, so that paths under a positive `pull` are too: whatever the weights, the drift points inwards far out. At pull
+    0 nothing is guaranteed. `inputs` is the length of u, 0 where there are none.
     """
 
     network: Network

@@ -9,8 +9,8 @@ class ResidualDrift(AbstractDrift):
     """f = known(t, x, u) + correction(t, x, u): a universal differential equation (Rackauckas et al. 2020, arXiv:2001.04385).
 
     `known` is a function or a module, whose arrays are learned too; `correction` is another drift, such as
-    `NetworkDrift(states, scale=.1, pull=0., key=key)`, small at first. Guarantees nothing that its parts do not.
-    Raises TypeError where either is not a function.
+    `NetworkDrift(states, scale=.1, pull=0., key=key)`, small at first. Guarantees nothing that its parts do not. Raises
+    TypeError where either is not a function.
     """
 
     known: Any
