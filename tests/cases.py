@@ -119,7 +119,21 @@ DRIFTS = {  # made with a key and a width: (drift, its states, the length of its
     "lyapunov": (lyapunov_drift, 2, 0),
     "stochastic_lyapunov": (stochastic_lyapunov_drift, 2, 0),
     "port_hamiltonian": (lambda key=KEY, width=4: fl.PortHamiltonianDrift(2, inputs=1, width=width, key=key), 2, 1),
+    "hamiltonian": (lambda key=KEY, width=4: fl.HamiltonianDrift(1, width=width, damping=0.2, key=key), 2, 0),
+    "lagrangian": (lambda key=KEY, width=4: fl.LagrangianDrift(1, inputs=1, width=width, damping=0.2, key=key), 2, 1),
+    "constrained": (
+        lambda key=KEY, width=4: fl.ConstrainedDrift(
+            2, lambda q: q[:1] - 0.5 * q[1:] - 1.0, width=width, damping=0.2, key=key
+        ),
+        4,
+        0,
+    ),
     "contracting": (lambda key=KEY, width=4: fl.ContractingDrift(2, inputs=1, width=width, key=key), 2, 1),
+}
+TRANSITIONS |= {
+    "symplectic": lambda: fl.Symplectic(fl.SDE(DRIFTS["hamiltonian"][0](), NOISE), steps=3),
+    "bilinear": lambda: fl.Bilinear(MATRIX, NOISE, jnp.array([0.1, -0.2]), steps=3),
+    "closed_form": lambda: fl.ClosedForm(2, [0.3, 0.2], width=4, key=KEY),
 }
 
 OBSERVATIONS = {

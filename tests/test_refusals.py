@@ -122,6 +122,26 @@ WRONG = {
         lambda: fl.ResidualDrift(0.0, lambda t, x, u: x),
         "known: a function (t, x, u) is needed, got float",
     ),
+    "symplectic steps of what has no force": (
+        lambda: fl.Symplectic(linear_sde(), steps=1),
+        "drift: one with a velocity and a force is needed, such as HamiltonianDrift, got function",
+    ),
+    "symplectic steps of curved noise": (
+        lambda: fl.Symplectic(curved(), steps=1),
+        "diffusion: Symplectic needs additive noise",
+    ),
+    "a control that is not there": (
+        lambda: fl.ControlledDrift(2, inputs=1, key=jax.random.key(0))(0.0, jnp.zeros(2), None),
+        "inputs: ControlledDrift needs them",
+    ),
+    "a constraint that is no function": (
+        lambda: fl.ConstrainedDrift(2, 1.0, key=jax.random.key(0)),
+        "constraint: a function of q is needed, got float",
+    ),
+    "jumps to be held together": (
+        lambda: fl.StochasticLyapunovDrift(jumping().sde, fl.LyapunovFunction(2, key=jax.random.key(0))),
+        "sde: one without jumps is needed, got 1",
+    ),
     "the width of a network": (lambda: fl.NetworkDrift(2, width=0, key=jax.random.key(0)), "width:"),
     "steps": (lambda: fl.EulerMaruyama(linear_sde(), steps=0), "steps:"),
     "state noise": (lambda: fl.RungeKutta(fl.SDE(lambda t, x, u: x, lambda t, x, u: x), steps=1), "diffusion:"),

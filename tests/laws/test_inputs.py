@@ -1,5 +1,7 @@
 """Inputs as functions of time are read by each function of a model at its own time."""
 
+from typing import Any
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -39,6 +41,19 @@ def since_last(f):
     return fl.SinceLast(scheme, lambda t, x, u: f(t, u) * x, lambda t, x, u: f(t, u) * jnp.ones((1, 1)))
 
 
+class Pulled(fl.AbstractSeparable):
+    """A force f(t, u) towards 0."""
+
+    f: Any
+    damping: Any = 0.1
+
+    def velocity(self, p):
+        return p
+
+    def force(self, t, q, u):
+        return -self.f(t, u) * q
+
+
 # one row for each kind of transition, every function of which reads the input f(t, u)
 READING = {
     "euler_maruyama": lambda f: fl.EulerMaruyama(sde(f, lambda t, x, u: f(t, u) * NOISE, jump(f)), steps=3),
@@ -56,6 +71,11 @@ READING = {
         lambda t, u: f(t, u) * MATRIX, lambda t, u: f(t, u) * jnp.eye(2), lambda t, u: f(t, u) * jnp.ones(2)
     ),
     "since_last": since_last,
+    "symplectic": lambda f: fl.Symplectic(fl.SDE(Pulled(f), NOISE), steps=3),
+    "bilinear": lambda f: fl.Bilinear(
+        lambda t, u: f(t, u) * MATRIX, lambda t, u: f(t, u) * NOISE, lambda t, u: f(t, u) * jnp.ones(2), steps=3
+    ),
+    "closed_form": lambda f: fl.ClosedForm(2, lambda t, u: f(t, u) * jnp.ones(2), width=4, key=KEY),
 }
 SEEING = {
     "linear_gaussian": lambda f: fl.LinearGaussianObservation(

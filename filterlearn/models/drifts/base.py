@@ -1,6 +1,7 @@
 """What a learnable drift is."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -13,6 +14,25 @@ class AbstractDrift(eqx.Module):
     @abc.abstractmethod
     def __call__(self, t, x: Float[Array, "n"], u) -> Float[Array, "n"]:
         """dx/dt at a time, a state and inputs (None where there are none), per unit of the data's time."""
+
+
+class AbstractSeparable(AbstractDrift):
+    """A drift of positions and momenta, x = (q, p): dq/dt = velocity(p), dp/dt = force(q, u) - damping p, for
+    `Symplectic`."""
+
+    damping: eqx.AbstractVar[Any]
+
+    @abc.abstractmethod
+    def velocity(self, p: Float[Array, "n"]) -> Float[Array, "n"]:
+        """dq/dt."""
+
+    @abc.abstractmethod
+    def force(self, t, q: Float[Array, "n"], u) -> Float[Array, "n"]:
+        """dp/dt without damping."""
+
+    def __call__(self, t, x, u):
+        q, p = jnp.split(x, 2)
+        return jnp.concatenate([self.velocity(p), self.force(t, q, u) - self.damping * p])
 
 
 def joined(x, u):
