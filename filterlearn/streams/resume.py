@@ -21,7 +21,7 @@ def _form(algorithm, problem, policy) -> dict:
     return outline("algorithm", algorithm) | outline("problem", problem) | outline("policy", policy)
 
 
-def save(session, path, meta: dict) -> None:
+def save(session, path, keep: int, meta: dict) -> None:
     """Writes the checkpoint."""
     engine = session._engine
     kept = {name: getattr(session, name) for name in ("count", "time", "origin", "unit", "remember", "longest")}
@@ -30,7 +30,7 @@ def save(session, path, meta: dict) -> None:
     kept |= {"replay": engine.replay.described(), "grown": engine.grown}
     kept |= {"form": _form(engine.given, engine.problem, session.policy)}
     tree = (session.belief, jax.random.key_data(session.key), engine.replay.entries)
-    checkpoint.save(path, tree, {**kept, "key": str(jax.random.key_impl(session.key))})
+    checkpoint.save(path, tree, {**kept, "key": str(jax.random.key_impl(session.key))}, keep)
 
 
 def _check_form(path, kept, algorithm, problem, policy) -> None:
