@@ -183,6 +183,8 @@ _HOME = {
     "training.loop": "train Trained",
     "training.objectives.base": "AbstractObjective",
     "training.objectives.evidence": "Evidence",
+    "streams.fleet": "Fleet",
+    "streams.reports": "Reports",
     "streams.session": "Session",
     "streams.troubles": "AbstractPolicy KeepLast Restart Stop Widen Trouble",
     "streams.store": "Store",
