@@ -76,7 +76,6 @@ TRANSITIONS = {
         lambda t, x, u: x,
         lambda t, x, u: jnp.eye(1),
     ),
-    "jumps_at_data": lambda: fl.JumpsAtData(fl.RungeKutta(linear_sde(), steps=3), lambda t, x, u: 0.5 * x, reset=1),
     "since_last_counts": counting,
     "since_last_thinned_counts": lambda: counting(bound=3.0),
 }
@@ -142,8 +141,6 @@ OBSERVATIONS = {
     "gaussian": lambda: fl.GaussianObservation(lambda t, x, u: x[:1] ** 2, jnp.array([[0.3]])),
     "distribution": lambda: fl.DistributionObservation(lambda t, x, u: dist.StudentT(5.0, x[0], 0.5)),
 }
-
-POINT_PROCESSES = {"point_process": lambda: fl.PointProcess(lambda t, x, u: jnp.exp(x))}  # held to oracles of their own
 
 DYNAMICS = {
     "static": fl.Static,
@@ -556,4 +553,46 @@ STILL_LEARNERS = {  # of parameters that stay, with two inputs and up to ten dat
 MOVES = {  # with the covariance that an equally weighted, resampled cloud has after the move, given its own and the prior's
     "jitter": (lambda: fl.Jitter(0.5), lambda own, prior: own + 0.25 * prior),
     "liu_west": (lambda: fl.LiuWest(0.9), lambda own, prior: own),
+}
+
+
+def seen_path(seed, length):
+    """A damped, driven path of two states and what disturbs it, at equal gaps of .1."""
+    rng = np.random.default_rng(seed)
+    times = 0.1 * np.arange(length)
+    angle = times[:, None] + np.array([0.0, 1.0])
+    return fl.Dataset(times, np.sin(angle) + 0.05 * rng.normal(size=(length, 2)))
+
+
+def pulled(module):
+    """dx = w x dt + .3 dW from x_0 ~ N(0, 1), seen with noise."""
+    sde = fl.SDE(lambda t, x, u: module["w"] @ x, jnp.full(2, 0.3))
+    seen = fl.LinearGaussianObservation(jnp.eye(2), 0.1 * jnp.eye(2))
+    return fl.StateSpaceModel(fl.Gaussian([0.0, 0.0], 1.0), fl.EulerMaruyama(sde, steps=2), seen)
+
+
+def towards(module, series):
+    """A guide: starts where the module says, and is pulled towards a mean of the data."""
+    level = jnp.nanmean(series.values, axis=0)
+    start = fl.Gaussian(module["start"], 0.2 * jnp.eye(2))
+    return start, lambda t, x, u: module["w"] @ x + module["gain"] * (level - x)
+
+
+def module_of_objectives():
+    return {"w": -0.5 * jnp.eye(2), "start": jnp.zeros(2), "gain": jnp.array(0.1)}
+
+
+def seen_paths():
+    return [seen_path(0, 12), seen_path(1, 9)]
+
+
+def drift_of(module):
+    return lambda t, x, u: module["w"] @ x + module["start"]
+
+
+OBJECTIVES = {  # with a module, and series
+    "evidence": lambda: (fl.Evidence(pulled, fl.ExtendedKalman()), module_of_objectives(), seen_paths()),
+    "path_bound": lambda: (fl.PathBound(pulled, towards, 2), module_of_objectives(), seen_paths()),
+    "importance_bound": lambda: (fl.ImportanceBound(pulled, towards, 3), module_of_objectives(), seen_paths()),
+    "weak_form": lambda: (fl.WeakForm(drift_of, 5), module_of_objectives(), seen_paths()),
 }

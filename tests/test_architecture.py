@@ -45,13 +45,13 @@ FENCES = {
 ALTERNATIVES = (
     *("beliefs", "models.transitions", "models.drifts", "models.observations", "models.parameter_dynamics", "resamplers"),
     *("analyses", "inflations", "quadratures", "forms", "proposals", "guides", "regressions"),
-    *("filters", "smoothers", "scores", "moves", "learners"),
+    *("filters", "smoothers", "scores", "moves", "learners", "training.objectives"),
 )
 COMPOSITES = ("beliefs.joint", "beliefs.mixture")  # made of the other beliefs
 # What computes an estimate or a law by a published method says whose it is.
 SOURCED = (
     *("models.transitions", "models.drifts", "resamplers", "analyses", "inflations", "quadratures", "forms", "proposals"),
-    *("guides", "regressions", "filters", "smoothers", "scores", "moves", "learners", "posteriors"),
+    *("guides", "regressions", "filters", "smoothers", "scores", "moves", "learners", "posteriors", "training.objectives"),
 )
 SOURCE = re.compile(r"doi:10\.\d{4,9}/\S+|arXiv:\d{4}\.\d{4,5}|ISBN \d{13}")
 
@@ -177,6 +177,7 @@ def test_every_implementation_is_registered():
             "scores",
             "moves",
             "learners",
+            "training.objectives",
         ),
     )
     assert {c.__name__ for c in set(finished(kinds)) - registered()} == set()

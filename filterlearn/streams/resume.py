@@ -10,42 +10,38 @@ from filterlearn.streams.outline import outline
 from filterlearn.streams.replay import Replay, like
 
 
-def own_version() -> str:
-    """Of this library."""
+def _version() -> str:
     try:
         return version("filterlearn")
     except PackageNotFoundError:  # a source tree that was not installed
         return "unknown"
 
 
-def form_of(algorithm, problem, **more) -> dict:
-    """What stands where in them."""
-    parts = {"algorithm": algorithm, "problem": problem, **more}
-    return {name: word for part, each in parts.items() for name, word in outline(part, each).items()}
+def _form(algorithm, problem, policy) -> dict:
+    return outline("algorithm", algorithm) | outline("problem", problem) | outline("policy", policy)
 
 
-def save(session, path, keep: int, meta: dict) -> None:
+def save(session, path, meta: dict) -> None:
     """Writes the checkpoint."""
     engine = session._engine
     kept = {name: getattr(session, name) for name in ("count", "time", "origin", "unit", "remember", "longest")}
-    kept |= {"meta": meta, "counts": dict(session.counts), "ids": list(session._ids), "version": own_version()}
+    kept |= {"meta": meta, "counts": dict(session.counts), "ids": list(session._ids), "version": _version()}
     kept |= {"bounds": session.bounds and [each.tolist() for each in session.bounds]}
     kept |= {"replay": engine.replay.described(), "grown": engine.grown}
-    kept |= {"form": form_of(engine.given, engine.problem, policy=session.policy)}
+    kept |= {"form": _form(engine.given, engine.problem, session.policy)}
     tree = (session.belief, jax.random.key_data(session.key), engine.replay.entries)
-    checkpoint.save(path, tree, {**kept, "key": str(jax.random.key_impl(session.key))}, keep)
+    checkpoint.save(path, tree, {**kept, "key": str(jax.random.key_impl(session.key))})
 
 
-def check_form(path, kept, here: dict) -> None:
-    """Raises ValueError naming what differs from the form in a checkpoint; warns where that is of another version."""
-    there = kept["form"]
+def _check_form(path, kept, algorithm, problem, policy) -> None:
+    there, here = kept["form"], _form(algorithm, problem, policy)
     for name in dict.fromkeys([*here, *there]):
         old, new = there.get(name, "absent"), here.get(name, "absent")
         if old != new:
             raise ValueError(f"path: {name} is {old} in {path} and {new} here; was the model changed?")
-    if kept["version"] != own_version():
+    if kept["version"] != _version():
         warnings.warn(
-            f"path: {path} is of filterlearn {kept['version']}, this is {own_version()}: bits may differ", stacklevel=4
+            f"path: {path} is of filterlearn {kept['version']}, this is {_version()}: bits may differ", stacklevel=4
         )
 
 
@@ -59,7 +55,7 @@ def load(cls, path, algorithm, problem, policy):
     for bits in kept["grown"]:
         larger = larger.larger(bits)
     session = cls(larger, problem, key=key, **own)
-    check_form(path, kept, form_of(algorithm, problem, policy=session.policy))
+    _check_form(path, kept, algorithm, problem, session.policy)
     engine = session._engine
     expected = (engine.belief, jax.random.key_data(key), like(kept["replay"], engine.belief))
     (engine.belief, data, entries), _ = checkpoint.load(path, expected)
