@@ -176,6 +176,7 @@ _HOME = {
     "posteriors.mclmc": "MCLMC",
     "posteriors.sizing": "sized",
     "posteriors.particle_gibbs": "ParticleGibbs",
+    "training.ensembles": "Blend blend forecast_ensemble train_ensemble",
     "training.loop": "train Trained",
     "training.objectives.base": "AbstractObjective",
     "training.objectives.evidence": "Evidence",
