@@ -76,6 +76,7 @@ TRANSITIONS = {
         lambda t, x, u: x,
         lambda t, x, u: jnp.eye(1),
     ),
+    "jumps_at_data": lambda: fl.JumpsAtData(fl.RungeKutta(linear_sde(), steps=3), lambda t, x, u: 0.5 * x, reset=1),
     "since_last_counts": counting,
     "since_last_thinned_counts": lambda: counting(bound=3.0),
 }
@@ -141,6 +142,8 @@ OBSERVATIONS = {
     "gaussian": lambda: fl.GaussianObservation(lambda t, x, u: x[:1] ** 2, jnp.array([[0.3]])),
     "distribution": lambda: fl.DistributionObservation(lambda t, x, u: dist.StudentT(5.0, x[0], 0.5)),
 }
+
+POINT_PROCESSES = {"point_process": lambda: fl.PointProcess(lambda t, x, u: jnp.exp(x))}  # held to oracles of their own
 
 DYNAMICS = {
     "static": fl.Static,

@@ -11,7 +11,6 @@ from filterlearn.data import checked
 from filterlearn.models.base import StateSpaceModel
 from filterlearn.models.family import BoundFamily, ModelFamily
 from filterlearn.models.gaps import distinct_gaps
-from filterlearn.models.transitions.base import AbstractStepping
 from filterlearn.protocol import scan
 
 _KEYS = 32  # of a filter that draws: a log evidence of variance 1 gives the change a standard error of at most .25
@@ -40,7 +39,7 @@ class StepSizeReport:
 
 def takes_steps(problem) -> bool:
     """Whether the model, or a family's model at the prior's median, has steps to halve."""
-    return isinstance(example(problem).transition, AbstractStepping)
+    return example(problem).transition.refined() is not None
 
 
 def check_step_size(algorithm, problem, data, *, key=None) -> StepSizeReport:
@@ -52,7 +51,7 @@ def check_step_size(algorithm, problem, data, *, key=None) -> StepSizeReport:
     discrete) is refused with TypeError.
     """
     transition = example(problem).transition
-    if not isinstance(transition, AbstractStepping):
+    if transition.refined() is None:
         raise TypeError(f"problem: a transition with steps is needed, got {type(transition).__name__}, which has none")
     keys = None if key is None else jax.random.split(key, _KEYS)
     gaps = jax.tree.map(jnp.asarray, distinct_gaps(checked(data).times))

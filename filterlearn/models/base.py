@@ -70,6 +70,10 @@ class AbstractTransition(eqx.Module):
         noise = self.draw_noise(xs.shape[0], xs[0], u, key=key)
         return jax.vmap(lambda x, e: self.push(x, t0, t1, u, e))(xs, noise)
 
+    def refined(self) -> AbstractTransition | None:
+        """The same with twice the substeps; None where there are none."""
+        return None  # noqa: RET501
+
     def over(self, gaps) -> AbstractTransition | None:
         """Transitions for one gap each, stacked, each for its own gap or none; None when nothing can be computed ahead."""
         return None  # noqa: RET501

@@ -49,6 +49,26 @@ class SDE(eqx.Module):
 
         return SDE(drift, diffusion)
 
+    def with_integral(self, integrand):
+        """The SDE of (x, z), dz = integrand(t, x, u) dt, z one number: its sum where `integrand` gives several. Refused with
+        ValueError where there are jumps (`SinceLast` takes those)."""
+        if self.jumps:
+            raise ValueError("jumps: with_integral takes an SDE without jumps; use SinceLast")
+        if not callable(integrand):
+            raise TypeError(f"integrand: a function (t, x, u) is needed, got {type(integrand).__name__}")
+        integrand = timed(integrand)
+
+        def widened(g):
+            return jnp.pad(jnp.asarray(g), [(0, 1), (0, 0)][: jnp.ndim(g)])
+
+        def drift(t, x, u):
+            return jnp.append(self.drift(t, x[:-1], u), jnp.sum(integrand(t, x[:-1], u)))
+
+        def diffusion(t, x, u):
+            return widened(self.diffusion(t, x[:-1], u))
+
+        return SDE(drift, diffusion if callable(self.diffusion) else widened(self.diffusion))
+
     def diffusion_at(self, t, x, u):
         """The diffusion as it is given, `(n, m)` or its diagonal `(n,)`."""
         return jnp.asarray(_callable(self.diffusion)(t, x, u), x.dtype)

@@ -23,9 +23,26 @@ def before_rename(path) -> None:
     """Called when the temporary file is on the disk and not yet renamed; a test of crashes puts its own in this place."""
 
 
-def save(path, tree, meta: dict) -> None:
+def older(path, age: int) -> Path:
+    """Where the checkpoint before, the one before that, ... of a path is kept."""
+    return Path(path).with_name(f"{Path(path).name}.{age}")
+
+
+def _step_back(path, keep: int) -> None:
+    """Makes the checkpoint there the youngest of `keep - 1` older ones, by a second name, so that `path` is never without."""
+    if keep < 2 or not path.exists():
+        return
+    for age in range(keep - 1, 1, -1):
+        if older(path, age - 1).exists():
+            os.replace(older(path, age - 1), older(path, age))
+    older(path, 1).unlink(missing_ok=True)
+    os.link(path, older(path, 1))
+
+
+def save(path, tree, meta: dict, keep: int = 1) -> None:
     """Writes the arrays of a pytree and a JSON header to a temporary file beside `path`, syncs it, then renames it over
-    `path`: at every moment `path` is a whole checkpoint, the old or the new one.
+    `path`: at every moment `path` is a whole checkpoint, the old or the new one. Of `keep` in all, the older ones are at
+    `path.1`, `path.2`, and so on.
 
     Raises TypeError naming `meta` for what JSON does not hold.
     """
@@ -41,6 +58,7 @@ def save(path, tree, meta: dict) -> None:
         file.flush()
         os.fsync(file.fileno())
     before_rename(path)
+    _step_back(path, keep)
     os.replace(temporary, path)
     directory = os.open(path.parent, os.O_RDONLY)
     os.fsync(directory)

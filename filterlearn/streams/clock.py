@@ -48,6 +48,10 @@ class Clock:
             return self._instant(time)
         return datetimes([float(time)], self.origin.removesuffix("Z"), self.unit)[0]
 
+    def stamps(self, numbers: np.ndarray) -> np.ndarray:
+        """Times on this clock as reports show them, to the nanosecond."""
+        return numbers if self.origin is None else datetimes(numbers, self.origin.removesuffix("Z"), self.unit)
+
 
 def checked_value(value, shape, bounds=None) -> np.ndarray:
     """Finite numbers or NaN, one for each sensor, within the bounds where there are any."""

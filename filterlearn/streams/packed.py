@@ -27,11 +27,11 @@ def packed(tree) -> Packed:
 
 
 def unpacked(numbers: np.ndarray, form):
-    """The pytree again, of numpy arrays."""
+    """The pytree again, of numpy arrays, with the axes before the last in front of each."""
     tree, kinds = form
     leaves, place = [], 0
     for shape, dtype in kinds:
         after = place + math.prod(shape)
-        leaves.append(numbers[place:after].reshape(shape).astype(dtype, copy=False))
+        leaves.append(numbers[..., place:after].reshape(numbers.shape[:-1] + shape).astype(dtype, copy=False))
         place = after
     return jax.tree.unflatten(tree, leaves)

@@ -10,38 +10,42 @@ from filterlearn.streams.outline import outline
 from filterlearn.streams.replay import Replay, like
 
 
-def _version() -> str:
+def own_version() -> str:
+    """Of this library."""
     try:
         return version("filterlearn")
     except PackageNotFoundError:  # a source tree that was not installed
         return "unknown"
 
 
-def _form(algorithm, problem, policy) -> dict:
-    return outline("algorithm", algorithm) | outline("problem", problem) | outline("policy", policy)
+def form_of(algorithm, problem, **more) -> dict:
+    """What stands where in them."""
+    parts = {"algorithm": algorithm, "problem": problem, **more}
+    return {name: word for part, each in parts.items() for name, word in outline(part, each).items()}
 
 
-def save(session, path, meta: dict) -> None:
+def save(session, path, keep: int, meta: dict) -> None:
     """Writes the checkpoint."""
     engine = session._engine
     kept = {name: getattr(session, name) for name in ("count", "time", "origin", "unit", "remember", "longest")}
-    kept |= {"meta": meta, "counts": dict(session.counts), "ids": list(session._ids), "version": _version()}
+    kept |= {"meta": meta, "counts": dict(session.counts), "ids": list(session._ids), "version": own_version()}
     kept |= {"bounds": session.bounds and [each.tolist() for each in session.bounds]}
     kept |= {"replay": engine.replay.described(), "grown": engine.grown}
-    kept |= {"form": _form(engine.given, engine.problem, session.policy)}
+    kept |= {"form": form_of(engine.given, engine.problem, policy=session.policy)}
     tree = (session.belief, jax.random.key_data(session.key), engine.replay.entries)
-    checkpoint.save(path, tree, {**kept, "key": str(jax.random.key_impl(session.key))})
+    checkpoint.save(path, tree, {**kept, "key": str(jax.random.key_impl(session.key))}, keep)
 
 
-def _check_form(path, kept, algorithm, problem, policy) -> None:
-    there, here = kept["form"], _form(algorithm, problem, policy)
+def check_form(path, kept, here: dict) -> None:
+    """Raises ValueError naming what differs from the form in a checkpoint; warns where that is of another version."""
+    there = kept["form"]
     for name in dict.fromkeys([*here, *there]):
         old, new = there.get(name, "absent"), here.get(name, "absent")
         if old != new:
             raise ValueError(f"path: {name} is {old} in {path} and {new} here; was the model changed?")
-    if kept["version"] != _version():
+    if kept["version"] != own_version():
         warnings.warn(
-            f"path: {path} is of filterlearn {kept['version']}, this is {_version()}: bits may differ", stacklevel=4
+            f"path: {path} is of filterlearn {kept['version']}, this is {own_version()}: bits may differ", stacklevel=4
         )
 
 
@@ -55,7 +59,7 @@ def load(cls, path, algorithm, problem, policy):
     for bits in kept["grown"]:
         larger = larger.larger(bits)
     session = cls(larger, problem, key=key, **own)
-    _check_form(path, kept, algorithm, problem, session.policy)
+    check_form(path, kept, form_of(algorithm, problem, policy=session.policy))
     engine = session._engine
     expected = (engine.belief, jax.random.key_data(key), like(kept["replay"], engine.belief))
     (engine.belief, data, entries), _ = checkpoint.load(path, expected)

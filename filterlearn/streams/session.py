@@ -225,12 +225,18 @@ class Session:
         key = self._engine.key_of(2**31 - 1)
         return protocol.forecast(self.algorithm, self.problem, self.belief, clock, inputs=given, key=key, draws=draws)
 
-    def save(self, path, **meta) -> None:
-        """Writes a checkpoint, atomically: the belief, the clock, the counter, the key and `meta`, which JSON must hold.
+    def going_on(self, belief, count: int, time: float | None) -> Session:
+        """This session with a belief, after a number of data of which the last was at a time."""
+        self._engine.belief, self._engine.count, self.time = belief, count, time
+        return self
 
-        Raises TypeError naming `meta` when it does not.
+    def save(self, path, *, keep: int = 1, **meta) -> None:
+        """Writes a checkpoint, atomically: the belief, the clock, the counter, the key and `meta`, which JSON must hold. The
+        `keep - 1` before it stay as `path.1`, `path.2`, and so on, the youngest first.
+
+        Raises TypeError naming `meta` when JSON does not hold it, and ValueError for a `keep` below 1.
         """
-        resume.save(self, path, meta)
+        resume.save(self, path, whole("keep", keep, 1), meta)
 
     @classmethod
     def load(cls, path, algorithm, problem, *, policy: AbstractPolicy | None = None) -> Session:

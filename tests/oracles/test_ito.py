@@ -46,7 +46,8 @@ ITO = {name: (make, *((milstein, 2) if name.endswith("milstein") else (euler, 1)
 ITO |= {f"since_last_{name}": (since_last(make), *ITO[name][1:]) for name, make in PLAIN.items()}
 ITO |= {"discrete": (discrete, euler, 1)}
 # The others have no noise that a function of the state gives: the first two refuse it, the others have no place for it.
-UNABLE = {fl.RungeKutta, fl.Symplectic, fl.LinearSDE, fl.LinearDiscrete, fl.Bilinear, fl.ClosedForm}
+# JumpsAtData leaves the noise to the transition inside.
+UNABLE = {fl.RungeKutta, fl.Symplectic, fl.LinearSDE, fl.LinearDiscrete, fl.Bilinear, fl.ClosedForm, fl.JumpsAtData}
 
 
 def grid(name):

@@ -65,6 +65,24 @@ def test_a_crash_before_the_rename_leaves_the_old_one(tmp_path, monkeypatch):
     assert [each.name for each in tmp_path.iterdir()] == ["a.npz"]
 
 
+def test_the_last_few_are_kept(tmp_path, monkeypatch):
+    """A crash before the rename leaves those that were there."""
+    session, path = fl.Session(fl.Kalman(), linear_model(), key=KEY), tmp_path / "a.npz"
+    for row in range(5):
+        session.save(path, keep=3, row=row)
+    names = {"a.npz": 4, "a.npz.1": 3, "a.npz.2": 2}
+    rows = lambda: {each.name: checkpoint.header(each)["meta"]["row"] for each in tmp_path.iterdir()}  # noqa: E731
+    assert rows() == names
+    monkeypatch.setattr(checkpoint, "before_rename", lambda path: path / 0)
+    with pytest.raises(TypeError):
+        session.save(path, keep=3, row=5)
+    (tmp_path / ".a.npz.partial").unlink()
+    assert rows() == names
+    assert fl.Session.load(checkpoint.older(path, 1), fl.Kalman(), linear_model()).meta == {"row": 3}
+    with pytest.raises(ValueError, match="keep: a whole number of at least 1"):
+        session.save(path, keep=0)
+
+
 def whole_file(folder):
     fl.Session(fl.Kalman(), linear_model(), key=KEY).save(folder / "a.npz")
     return (folder / "a.npz").read_bytes()
