@@ -246,6 +246,7 @@ BELIEFS = {
         NORMAL.mean, jnp.array([1.0, 2.0, 4.0]), jnp.array([[1.0], [-2.0], [0.5]]), NORMAL.time
     ),
     "joint": lambda: fl.JointBelief(NORMAL, 2),
+    "recurrent": lambda: fl.Recurrent(NORMAL, ()),
     "tangent": lambda: fl.TangentBelief(NORMAL, NORMAL, jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), NORMAL), ()),
     "lagged": lambda: fl.FixedLag(fl.Kalman(fl.MomentForm()), 2).init(
         fl.StateSpaceModel(NORMAL, fl.LinearDiscrete(np.eye(3), np.eye(3)), OBSERVATIONS["linear_gaussian"]())
@@ -285,6 +286,9 @@ SAMPLING_FILTERS = {
     "particle": lambda: fl.ParticleFilter(2000),
 }
 FILTERS = EXACT_FILTERS | SAMPLING_FILTERS
+LEARNED_FILTERS = {  # held to oracles of their own
+    "kalman_net": lambda: fl.KalmanNet(fl.ExtendedKalman(), fl.GainNetwork(2, 2, key=jax.random.key(0)))
+}
 QUASI_FILTERS = {"quasi_monte_carlo": lambda: fl.SequentialQuasiMonteCarlo(64)}  # held to oracles of their own
 CHAIN = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.3, 0.0, 0.7]])
 FINITE = {"markov_chain": lambda: fl.MarkovChain(CHAIN), "markov_process": lambda: fl.MarkovProcess(CHAIN - np.eye(3))}
