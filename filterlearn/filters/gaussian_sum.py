@@ -8,7 +8,7 @@ from filterlearn.beliefs.mixture import Mixture, merged
 from filterlearn.clock import whole
 from filterlearn.filters.base import weighed
 from filterlearn.models.base import AbstractJumping, StateSpaceModel
-from filterlearn.models.jumps import count_chances, every_count
+from filterlearn.models.jumps import count_chances, placed_counts
 from filterlearn.numerics.clusters import clusters
 from filterlearn.numerics.masking import choose, observed
 from filterlearn.protocol import AbstractAlgorithm, origin_of, strong
@@ -23,18 +23,23 @@ class GaussianSum(AbstractAlgorithm):
     labels are the numbers of jumps: `belief.probability(lambda jumps: jumps[0] > 0)` is that of a jump since the datum
     before.
 
+    A jump that is alone in its gap is, with `parts` above 1, in any of so many equal parts of it, each a hypothesis of its
+    own: where the drift is strong, a jump counts the less the earlier it came. `steps` of a scheme is to be a multiple.
+
     Exact, the evidence too, with `Kalman` inside, `LinearSDE([[0]], ...)`, Normal marks, and branches that need no merging:
     where the state is seen without error, or `size` holds all histories. Otherwise biased by the merging, by a Gaussian law
-    for jumps whose times within the gap are not known (`LinearSDE`: its exact moments; other schemes: jumps spread evenly
-    over the gap), by the filter inside, and by leaving out more than `most` jumps. Mean and covariance of a prediction
+    for jumps whose times within a part are not known (`LinearSDE`: its exact moments; other schemes: jumps spread evenly
+    over the part, several over the gap), by the filter inside, and by leaving out more than `most` jumps. Mean and covariance of a prediction
     with `LinearSDE` are exact.
     """
 
     filter: AbstractAlgorithm
     size: int = eqx.field(static=True)
+    parts: int = eqx.field(static=True, default=1)
 
     def __check_init__(self):
         whole("size", self.size, 1)
+        whole("parts", self.parts, 1)
         if not isinstance(self.filter, AbstractAlgorithm):
             raise TypeError(f"filter: a Gaussian filter is needed, got {type(self.filter).__name__}")
 
@@ -46,7 +51,8 @@ class GaussianSum(AbstractAlgorithm):
             raise TypeError(f"transition: GaussianSum needs jumps, got {name} without; use the filter inside")
         still = StateSpaceModel(model.initial, model.transition.without_jumps(), model.observation)
         belief = strong(self.filter.init(still, key=key))
-        labels = jnp.repeat(jnp.asarray(every_count(model.transition.kinds)), self.size, axis=0)
+        counts, _ = placed_counts(model.transition.kinds, self.parts)
+        labels = jnp.repeat(jnp.asarray(counts.sum(1).round().astype(int)), self.size, axis=0)
         members = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(labels), *leaf.shape)), belief)
         weights = jnp.where(jnp.arange(len(labels)) == 0, 0.0, -jnp.inf).astype(belief.time.dtype)
         return Mixture(members, labels, weights, belief.time)
@@ -55,7 +61,9 @@ class GaussianSum(AbstractAlgorithm):
         """Merged to `size`, then branched over the numbers of jumps; at equal times nothing."""
         model, start = problem.resolve(), origin_of(belief.time, time)
         kept, weights = self._merged(belief)
-        counts = jnp.asarray(every_count(model.transition.kinds), weights.dtype)
+        kinds = model.transition.kinds
+        counts, share = (jnp.asarray(each, weights.dtype) for each in placed_counts(kinds, self.parts))
+        numbers = jnp.sum(counts, axis=1)
 
         def branch(count):
             given = StateSpaceModel(
@@ -63,7 +71,7 @@ class GaussianSum(AbstractAlgorithm):
             )
             return jax.vmap(lambda member: self.filter.predict(given, member, time, inputs, key=key))(kept)
 
-        chances = jax.vmap(lambda mean: count_chances(model.transition.kinds, counts, mean, start, time, inputs))(kept.mean)
+        chances = jax.vmap(lambda mean: count_chances(kinds, numbers, mean, start, time, inputs, share))(kept.mean)
         members = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.vmap(branch)(counts))
         new = Mixture(members, belief.labels, (weights + chances.T).reshape(-1), time)
         times = jnp.broadcast_to(time, belief.members.time.shape)

@@ -107,8 +107,8 @@ class AbstractJumping(AbstractGaussianTransition):
         """The transition between jumps."""
 
     @abc.abstractmethod
-    def given_jumps(self, counts: Float[Array, "kinds"], t0, t1, u=None) -> AbstractGaussianTransition:
-        """The transition from t0 to t1, given how many jumps of each kind there are on the way."""
+    def given_jumps(self, counts: Float[Array, "parts kinds"], t0, t1, u=None) -> AbstractGaussianTransition:
+        """The transition from t0 to t1, given how many jumps of each kind there are in each of so many equal parts of it."""
 
     @abc.abstractmethod
     def given_times(

@@ -149,15 +149,24 @@ def every_count(kinds) -> np.ndarray:
     return np.array(list(itertools.product(*(range(kind.most + 1) for kind in kinds))))
 
 
-def count_chances(kinds, counts, mean, start, time, inputs):
-    """Log-probabilities of the rows of `counts`: Poisson laws at the mean, without more than `most` jumps."""
+def placed_counts(kinds, parts) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of jumps in each of `parts` equal parts of a gap, `(hypotheses, parts, kinds)`, and the share of each
+    hypothesis in the law of its numbers: a jump alone is in any of the parts, several are spread evenly."""
+    alone = np.eye(parts)[:, :, None]
+    placed = [alone * row if row.sum() == 1 else np.full((1, parts, 1), 1 / parts) * row for row in every_count(kinds)]
+    return np.concatenate(placed), np.concatenate([np.full(len(rows), 1 / len(rows)) for rows in placed])
+
+
+def count_chances(kinds, counts, mean, start, time, inputs, share=1.0):
+    """Log-probabilities of the rows of `counts`, each a `share` of all with its numbers: Poisson laws at the mean, without
+    more than `most` jumps."""
     rates = jnp.stack([kind.rate(start, mean, inputs) for kind in kinds]) * (time - start)
     terms = jnp.where(
         rates > 0,
         counts * jnp.log(jnp.where(rates > 0, rates, 1.0)) - jax.scipy.special.gammaln(counts + 1.0),
         jnp.where(counts > 0, -jnp.inf, 0.0),
     )
-    return jax.nn.log_softmax(jnp.sum(terms, axis=1))
+    return jax.nn.log_softmax(jnp.sum(terms, axis=1) + jnp.log(share))
 
 
 def counted_jumps(jumps, x, t, h, u, rows, keys):

@@ -77,9 +77,12 @@ class AbstractStepping(AbstractJumping):
         return eqx.tree_at(lambda scheme: scheme.sde, self, SDE(self.sde.drift, self.sde.diffusion))
 
     def given_jumps(self, counts, t0, t1, u=None):
-        """The jumps spread evenly over the gap: their sum has its mean and covariance where the drift is constant."""
-        gap = t1 - t0
-        return eqx.tree_at(lambda scheme: scheme.sde, self, self.sde.with_flow(counts / jnp.where(gap > 0, gap, 1.0)))
+        """The jumps of a part spread evenly over it: their sum has its mean and covariance where the drift is constant."""
+        each = self.substeps // len(counts)
+        if self.substeps % len(counts):
+            raise ValueError(f"steps: a multiple of the {len(counts)} parts of a gap is needed, got {self.substeps}")
+        counts = jnp.repeat(counts, each, axis=0) / each
+        return _Flowing(scheme=self, counts=counts, start=jnp.asarray(t0, counts.dtype), substeps=self.substeps)
 
     def given_times(self, counts, passed, t0, t1, u=None):
         """Each jump in the substep that its time falls in, as the scheme draws it."""
@@ -182,7 +185,7 @@ class AbstractStepping(AbstractJumping):
         return mean + extra, jnp.concatenate([factor, *columns], axis=1)
 
 
-class _Jumped(AbstractGaussianTransition):
+class _Given(AbstractGaussianTransition):
     """A scheme over the one gap from `start` in whose substeps there are so many jumps of each kind, `(steps, kinds)`."""
 
     scheme: AbstractStepping
@@ -190,15 +193,10 @@ class _Jumped(AbstractGaussianTransition):
     start: jax.Array
     substeps: int = eqx.field(static=True)
 
-    def moments(self, x, t0, t1, u=None):
-        """Mean and factor without jumps, those of the sum of the substep's marks added, as the scheme adds them."""
-        h = t1 - t0
+    def within(self, t0, h):
+        """The counts of a substep."""
         index = jnp.clip(jnp.round((t0 - self.start) / jnp.where(h > 0, h, 1.0)), 0, self.substeps - 1).astype(int)
-        (mean, factor), columns = self.scheme.without_jumps().moments(x, t0, t1, u), []
-        for count, jump in zip(jnp.where(h > 0, self.counts[index], 0.0), self.scheme.sde.jumps, strict=True):
-            _, mark, root = jump.moments(t0, x, u)
-            mean, columns = mean + count * mark, [*columns, safe_sqrt(count) * root]
-        return mean, jnp.concatenate([factor, *columns], axis=1)
+        return jnp.where(h > 0, self.counts[index], 0.0)
 
     def noise_shape(self, x, u=None):
         """One normal for each column of a substep's factor."""
@@ -214,3 +212,25 @@ class _Jumped(AbstractGaussianTransition):
             return mean + applied(factor, z), None
 
         return jax.lax.scan(one, x, (jnp.arange(self.substeps, dtype=x.dtype), noise))[0]
+
+
+class _Jumped(_Given):
+    """The jumps of a substep at its end, as the scheme draws them."""
+
+    def moments(self, x, t0, t1, u=None):
+        """Mean and factor without jumps, those of the sum of the substep's marks added."""
+        (mean, factor), columns = self.scheme.without_jumps().moments(x, t0, t1, u), []
+        for count, jump in zip(self.within(t0, t1 - t0), self.scheme.sde.jumps, strict=True):
+            _, mark, root = jump.moments(t0, x, u)
+            mean, columns = mean + count * mark, [*columns, safe_sqrt(count) * root]
+        return mean, jnp.concatenate([factor, *columns], axis=1)
+
+
+class _Flowing(_Given):
+    """The jumps of a substep as a steady flow over it."""
+
+    def moments(self, x, t0, t1, u=None):
+        """Those of the scheme whose SDE has the flow in drift and noise."""
+        h = t1 - t0
+        flow = self.scheme.sde.with_flow(self.within(t0, h) / jnp.where(h > 0, h, 1.0))
+        return eqx.tree_at(lambda scheme: scheme.sde, self.scheme, flow).moments(x, t0, t1, u)

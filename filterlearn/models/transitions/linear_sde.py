@@ -20,6 +20,14 @@ def _only(laws):
     return tuple(part[0] for part in laws)
 
 
+def _one_after_another(matrix, offsets, covariances):
+    """The law of all parts of a gap, of one matrix."""
+    whole, offset, covariance = matrix, offsets[0], covariances[0]
+    for more, spread in zip(offsets[1:], covariances[1:], strict=True):
+        whole, offset, covariance = matrix @ whole, matrix @ offset + more, matrix @ covariance @ matrix.T + spread
+    return whole, offset, covariance
+
+
 class _OneGap(AbstractOneStep, AbstractLinearTransition):
     """A linear SDE over the one gap that it was discretised for; the identity at equal times."""
 
@@ -83,18 +91,19 @@ class LinearSDE(AbstractOneStep, AbstractLinearTransition, AbstractJumping):
         return LinearSDE(self.drift_matrix, self.diffusion, self.offset)
 
     def given_jumps(self, counts, t0, t1, u=None):
-        """The moments of the law given the numbers, jump times independent and uniform: N jumps J add N E[exp(A s) J] and
-        N cov(exp(A s) J), s uniform over the gap. Exactly the law where A = 0 and marks are Normal."""
+        """The moments of the law given the numbers, jump times independent and uniform in each part: N jumps J add
+        N E[exp(A s) J] and N cov(exp(A s) J), s uniform over it. Exactly the law where A = 0 and marks are Normal."""
         a, b, q = self._coefficients(t0, u)
-        gap = jnp.reshape(t1 - t0, 1)
-        matrix, offset, covariance = _only(linear_laws(a, b, q, gap))
-        share = counts / jnp.where(gap > 0, gap, 1.0)
-        for number, jump in zip(share, self.jumps, strict=True):
+        part = jnp.reshape(t1 - t0, 1) / len(counts)
+        per = 1 / jnp.where(part > 0, part, 1.0)
+        matrix, offset, covariance = _only(linear_laws(a, b, q, part))
+        offsets, covariances = jnp.broadcast_to(offset, (len(counts), *offset.shape)), covariance
+        for numbers, jump in zip(counts.T[..., None] * per, self.jumps, strict=True):
             _, mean, factor = jump.moments(t0, b, u)
-            _, reach, second = _only(linear_laws(a, mean, jnp.outer(mean, mean) + factor @ factor.T, gap))
-            offset = offset + number * reach
-            covariance = covariance + number * (second - jnp.outer(reach, reach) / jnp.where(gap > 0, gap, 1.0))
-        return _OneGap(matrix, offset, covariance)
+            _, reach, second = _only(linear_laws(a, mean, jnp.outer(mean, mean) + factor @ factor.T, part))
+            offsets = offsets + numbers * reach
+            covariances = covariances + numbers[..., None] * (second - jnp.outer(reach, reach) * per)
+        return _OneGap(*_one_after_another(matrix, offsets, covariances))
 
     def given_times(self, counts, passed, t0, t1, u=None):
         """The law given numbers and times, each mark carried by exp(A s) over what is left: exact for Normal marks."""
