@@ -10,10 +10,11 @@ import numpy as np
 import optax
 
 from filterlearn.diagnostics.excitation import in_words
-from filterlearn.numerics.small import cholesky, lower_solve, symmetric
+from filterlearn.numerics.small import cholesky, lower_solve, symmetric, upper_solve
 from filterlearn.posteriors.base import log_density
 
 _FLAT = 1e-4  # curvature, by squared first guesses of the sds, below which the data do not tell of a direction
+_PROMISED = 1e-6  # nats that a step is to promise; Newton's step makes up for what is left
 _SHORT = 0.01  # nats below the top from which a climb has not arrived
 
 
@@ -30,7 +31,7 @@ class Peak(NamedTuple):
 
 def peak(density, start, scale, steps, entries) -> Peak:
     """L-BFGS from every start (Liu & Nocedal 1989, doi:10.1007/BF01589116), in units of `scale`, then the curvature of the
-    highest top.
+    highest top, and one step of Newton's.
 
     Warns when the climb stopped short of the top, and where the density is flat: there the sd is set to 100 `scale`. Raises
     ValueError where it has no finite curvature.
@@ -64,32 +65,36 @@ def _climbed(density, start, scale, steps):
     z = ends[jnp.argmax(reached)]
     slope = jax.grad(loss)(z)
     curvature = symmetric(jax.hessian(lambda z: -density(z * scale))(z))
-    return z * scale, jnp.max(reached), _to_climb(curvature, slope), reached, curvature
-
-
-def _to_climb(curvature, slope):
-    """g' H^-1 g / 2, of directions that curve."""
-    floor = _FLAT * jnp.eye(len(slope), dtype=slope.dtype)
-    white = lower_solve(cholesky(curvature + floor), slope[:, None])
-    return 0.5 * jnp.sum(white**2)
+    root = cholesky(curvature + _FLAT * jnp.eye(len(slope), dtype=slope.dtype))
+    white = lower_solve(root, slope[:, None])
+    last = z - upper_solve(root, white)[:, 0]  # Newton's step
+    level = -loss(last)
+    better = level > jnp.max(reached)
+    return (
+        jnp.where(better, last, z) * scale,
+        jnp.where(better, level, jnp.max(reached)),
+        0.5 * jnp.sum(white**2),
+        reached,
+        curvature,
+    )
 
 
 def _minimum(loss, z, steps):
-    """L-BFGS until the slope is rounding, or nothing moves."""
+    """L-BFGS until the slope is rounding, or a step promises next to nothing."""
     optimiser = optax.lbfgs()
     step = optax.value_and_grad_from_state(loss)
     tolerance = jnp.finfo(z.dtype).eps ** 0.5
 
     def unfinished(carry):
-        _, (value, slope, moved), _, count = carry
-        return (count < steps) & moved & (jnp.max(jnp.abs(slope)) > tolerance * jnp.maximum(jnp.abs(value), 1.0))
+        _, (value, slope, promised), _, count = carry
+        steep = jnp.max(jnp.abs(slope)) > tolerance * jnp.maximum(jnp.abs(value), 1.0)
+        return (count < steps) & (promised > _PROMISED) & steep
 
     def one(carry):
         z, _, state, count = carry
         value, slope = step(z, state=state)
         update, state = optimiser.update(slope, state, z, value=value, grad=slope, value_fn=loss)
-        new = optax.apply_updates(z, update)
-        return new, (value, slope, jnp.any(new != z)), state, count + 1
+        return optax.apply_updates(z, update), (value, slope, -jnp.sum(slope * update)), state, count + 1
 
-    begun = z, (jnp.ones_like(z[0]), jnp.full_like(z, jnp.inf), jnp.array(True)), optimiser.init(z), 0
+    begun = z, (jnp.ones_like(z[0]), jnp.full_like(z, jnp.inf), jnp.full_like(z[0], jnp.inf)), optimiser.init(z), 0
     return jax.lax.while_loop(unfinished, one, begun)[0]
