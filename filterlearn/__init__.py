@@ -21,6 +21,7 @@ _HOME = {
     "models.convex": "ConvexNetwork LyapunovFunction",
     "models.drifts.base": "AbstractDrift AbstractSeparable",
     "models.drifts.network": "NetworkDrift",
+    "models.drifts.gaussian_process": "GaussianProcessDrift",
     "models.drifts.residual": "ResidualDrift",
     "models.drifts.lipschitz": "LipschitzDrift",
     "models.drifts.gated": "GatedDrift",

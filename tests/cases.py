@@ -101,12 +101,22 @@ def stochastic_lyapunov_drift(key=KEY, width=4):
     return fl.StochasticLyapunovDrift(fl.SDE(nominal, lambda t, x, u: 0.2 + 0.1 * x), function)
 
 
+def _grid(side):
+    """side^2 points of a square."""
+    return np.stack(np.meshgrid(*[np.linspace(-1.5, 1.5, side)] * 2), -1).reshape(-1, 2)
+
+
 DRIFTS = {  # made with a key and a width: (drift, its states, the length of its inputs)
     "network": (lambda key=KEY, width=4: fl.NetworkDrift(2, inputs=1, width=width, key=key), 2, 1),
     "residual": (
         lambda key=KEY, width=4: fl.ResidualDrift(
             lambda t, x, u: -x, fl.NetworkDrift(2, width=width, depth=2, pull=0.0, key=key)
         ),
+        2,
+        0,
+    ),
+    "gaussian_process": (
+        lambda key=KEY, width=4: fl.GaussianProcessDrift(_grid(round(width**0.5)), 1.5, pull=1.0, key=key),
         2,
         0,
     ),

@@ -29,8 +29,8 @@ class GaussianSum(AbstractAlgorithm):
     Exact, the evidence too, with `Kalman` inside, `LinearSDE([[0]], ...)`, Normal marks, and branches that need no merging:
     where the state is seen without error, or `size` holds all histories. Otherwise biased by the merging, by a Gaussian law
     for jumps whose times within a part are not known (`LinearSDE`: its exact moments; other schemes: jumps spread evenly
-    over the part, several over the gap), by the filter inside, and by leaving out more than `most` jumps. Mean and covariance of a prediction
-    with `LinearSDE` are exact.
+    over the part, several over the gap), by the filter inside, and by leaving out more than `most` jumps. Mean and
+    covariance of a prediction with `LinearSDE` are exact.
     """
 
     filter: AbstractAlgorithm

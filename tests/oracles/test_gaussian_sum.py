@@ -129,8 +129,8 @@ def test_stationary_moments():
 
 
 def test_a_jump_alone_is_tried_in_parts_of_its_gap():
-    """The density of an Ornstein-Uhlenbeck process after a long gap with at most one jump, by quadrature over its time: eight
-    parts are over thirty times nearer to it than one; a scheme of eight steps is as near as its steps are to the exact law."""
+    """The density of an Ornstein-Uhlenbeck process after a long gap with at most one jump, by quadrature over its time:
+    eight parts are over thirty times nearer to it than one; a scheme of eight steps is as near as its steps are."""
     rate, pull, gap, y = 0.7, 2.0, 1.5, np.linspace(-1.0, 2.0, 7)
     marks = fl.CompoundPoisson(rate, dist.Normal(jnp.array([1.5]), 0.1), most=1)
     seen = fl.LinearGaussianObservation([[1.0]], [[0.01]])
