@@ -613,3 +613,7 @@ OBJECTIVES = {  # with a module, and series
     "importance_bound": lambda: (fl.ImportanceBound(pulled, towards, 3), module_of_objectives(), seen_paths()),
     "weak_form": lambda: (fl.WeakForm(drift_of, 5), module_of_objectives(), seen_paths()),
 }
+STATE_OBJECTIVES = {  # of a filter, on true states: held to oracles of their own
+    "state_error": lambda: fl.StateError(pulled(module_of_objectives())),
+    "state_density": lambda: fl.StateDensity(pulled(module_of_objectives())),
+}

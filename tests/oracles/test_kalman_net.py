@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.linalg import solve_discrete_are
 
 import filterlearn as fl
@@ -70,6 +71,20 @@ def test_too_few_sensors_need_a_head():
         fl.KalmanNet(fl.ExtendedKalman(), fl.GainNetwork(2, 1, key=jax.random.key(0)))
     with pytest.raises(TypeError, match="filter: one with Gaussian beliefs"):
         fl.KalmanNet(fl.ParticleFilter(5), Steady(jnp.asarray(GAIN))).init(model(), key=jax.random.key(0))
+
+
+def test_what_is_trained_on_is_the_error_and_the_density_of_the_states():
+    """By hand, with a state that is partly unknown."""
+    states = np.random.default_rng(5).normal(size=(30, 2))
+    states[4, 1] = np.nan
+    found = fl.run(fl.Kalman(), model(), DATA)
+    mean, covariance = np.asarray(found.beliefs.mean), np.asarray(found.beliefs.covariance)
+    error = fl.StateError(model()).loss(fl.Kalman(), (DATA, jnp.asarray(states)), None)
+    np.testing.assert_allclose(error, np.nanmean((mean - states) ** 2), rtol=1e-12)
+    known = [slice(0, 1) if k == 4 else slice(0, 2) for k in range(30)]
+    told = [stats.multivariate_normal.logpdf(states[k, s], mean[k, s], covariance[k, s, s]) for k, s in enumerate(known)]
+    density = fl.StateDensity(model()).loss(fl.Kalman(), (DATA, jnp.asarray(states)), None)
+    np.testing.assert_allclose(density, -np.mean(told), rtol=1e-10)
 
 
 def test_training_on_states_lowers_their_error():
