@@ -86,15 +86,15 @@ def _minimum(loss, z, steps):
     tolerance = jnp.finfo(z.dtype).eps ** 0.5
 
     def unfinished(carry):
-        _, (value, slope, promised), _, count = carry
+        _, (value, slope, change), _, count = carry
         steep = jnp.max(jnp.abs(slope)) > tolerance * jnp.maximum(jnp.abs(value), 1.0)
-        return (count < steps) & (promised > _PROMISED) & steep
+        return (count < steps) & (change < -_PROMISED) & steep
 
     def one(carry):
         z, _, state, count = carry
         value, slope = step(z, state=state)
         update, state = optimiser.update(slope, state, z, value=value, grad=slope, value_fn=loss)
-        return optax.apply_updates(z, update), (value, slope, -jnp.sum(slope * update)), state, count + 1
+        return optax.apply_updates(z, update), (value, slope, optax.tree.vdot(slope, update)), state, count + 1
 
-    begun = z, (jnp.ones_like(z[0]), jnp.full_like(z, jnp.inf), jnp.full_like(z[0], jnp.inf)), optimiser.init(z), 0
+    begun = z, (jnp.ones_like(z[0]), jnp.full_like(z, jnp.inf), jnp.full_like(z[0], -jnp.inf)), optimiser.init(z), 0
     return jax.lax.while_loop(unfinished, one, begun)[0]

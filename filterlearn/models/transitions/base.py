@@ -185,7 +185,7 @@ class AbstractStepping(AbstractJumping):
         return mean + extra, jnp.concatenate([factor, *columns], axis=1)
 
 
-class _Given(AbstractGaussianTransition):
+class _AbstractGiven(AbstractGaussianTransition):
     """A scheme over the one gap from `start` in whose substeps there are so many jumps of each kind, `(steps, kinds)`."""
 
     scheme: AbstractStepping
@@ -214,7 +214,7 @@ class _Given(AbstractGaussianTransition):
         return jax.lax.scan(one, x, (jnp.arange(self.substeps, dtype=x.dtype), noise))[0]
 
 
-class _Jumped(_Given):
+class _Jumped(_AbstractGiven):
     """The jumps of a substep at its end, as the scheme draws them."""
 
     def moments(self, x, t0, t1, u=None):
@@ -226,7 +226,7 @@ class _Jumped(_Given):
         return mean, jnp.concatenate([factor, *columns], axis=1)
 
 
-class _Flowing(_Given):
+class _Flowing(_AbstractGiven):
     """The jumps of a substep as a steady flow over it."""
 
     def moments(self, x, t0, t1, u=None):
