@@ -32,23 +32,22 @@ class ConvexNetwork(eqx.Module):
 
 
 class LyapunovFunction(eqx.Module):
-    """V(x) = s(C(x) - C(c)) + floor |x - c|^2 with a `ConvexNetwork` C: 0 at the centre c `(n,)`, at least floor |x - c|^2
-    elsewhere, convex, twice differentiable, and without a resting point but c (Kolter & Manek 2019, arXiv:2001.06116; s is
-    0 below 0, y^3 - y^4 / 2 up to 1, and y - 1 / 2 beyond)."""
+    """V(x) = C(x) - C(c) - grad C(c) . (x - c) + floor |x - c|^2 with a `ConvexNetwork` C: 0 at the centre c `(n,)`, at least
+    floor |x - c|^2 elsewhere, convex, smooth, and without a resting point but c, like the function of Kolter & Manek 2019
+    (arXiv:2001.06116), but any quadratic form next to c: a divergence of Bregman 1967 (doi:10.1016/0041-5553(67)90040-7)."""
 
     network: ConvexNetwork
     centre: Array
     floor: Any
 
-    def __init__(self, states: int, *, width: int = 32, depth: int = 1, floor=0.1, key):
+    def __init__(self, states: int, *, width: int = 32, depth: int = 1, floor=0.01, key):
         self.network = ConvexNetwork(states, width=width, depth=depth, key=key)
         self.centre, self.floor = jnp.zeros(states), floor
 
     def __call__(self, x: Float[Array, "n"]) -> Float[Array, ""]:
         away = x - self.centre
-        y = self.network(x) - self.network(self.centre)
-        within = jnp.clip(y, 0.0, 1.0)
-        return within**3 - within**4 / 2 + jax.nn.relu(y - 1.0) + self.floor * (away @ away)
+        level, slope = jax.value_and_grad(self.network)(self.centre)
+        return self.network(x) - level - slope @ away + self.floor * (away @ away)
 
 
 def projected(rates, slope, excess):
