@@ -141,6 +141,11 @@ DRIFTS = {  # made with a key and a width: (drift, its states, the length of its
     ),
     "contracting": (lambda key=KEY, width=4: fl.ContractingDrift(2, inputs=1, width=width, key=key), 2, 1),
 }
+DIFFUSIONS = {  # of two states and one input
+    "diagonal": lambda: fl.DiagonalDiffusion(2, inputs=1, width=4, floor=0.1, key=KEY),
+    "cholesky": lambda: fl.CholeskyDiffusion(2, inputs=1, width=4, floor=0.1, key=KEY),
+    "low_rank": lambda: fl.LowRankDiffusion(2, 1, inputs=1, width=4, floor=0.1, key=KEY),
+}
 TRANSITIONS |= {
     "symplectic": lambda: fl.Symplectic(fl.SDE(DRIFTS["hamiltonian"][0](), NOISE), steps=3),
     "bilinear": lambda: fl.Bilinear(MATRIX, NOISE, jnp.array([0.1, -0.2]), steps=3),

@@ -43,14 +43,32 @@ FENCES = {
 }
 # Folders whose files are alternatives to each other: each imports base.py and its parents, and takes siblings as fields.
 ALTERNATIVES = (
-    *("beliefs", "models.transitions", "models.drifts", "models.observations", "models.parameter_dynamics", "resamplers"),
+    *(
+        "beliefs",
+        "models.transitions",
+        "models.drifts",
+        "models.diffusions",
+        "models.observations",
+        "models.parameter_dynamics",
+        "resamplers",
+    ),
     *("analyses", "inflations", "quadratures", "forms", "proposals", "guides", "regressions"),
     *("filters", "smoothers", "scores", "moves", "learners", "training.objectives"),
 )
 COMPOSITES = ("beliefs.joint", "beliefs.mixture")  # made of the other beliefs
 # What computes an estimate or a law by a published method says whose it is.
 SOURCED = (
-    *("models.transitions", "models.drifts", "resamplers", "analyses", "inflations", "quadratures", "forms", "proposals"),
+    *(
+        "models.transitions",
+        "models.drifts",
+        "models.diffusions",
+        "resamplers",
+        "analyses",
+        "inflations",
+        "quadratures",
+        "forms",
+        "proposals",
+    ),
     *("guides", "regressions", "filters", "smoothers", "scores", "moves", "learners", "posteriors", "training.objectives"),
 )
 SOURCE = re.compile(r"doi:10\.\d{4,9}/\S+|arXiv:\d{4}\.\d{4,5}|ISBN \d{13}")
@@ -163,7 +181,14 @@ def registered():
 
 def test_every_implementation_is_registered():
     kinds = (
-        *("beliefs", "models.transitions", "models.drifts", "models.observations", "models.parameter_dynamics"),
+        *(
+            "beliefs",
+            "models.transitions",
+            "models.drifts",
+            "models.diffusions",
+            "models.observations",
+            "models.parameter_dynamics",
+        ),
         *(
             "resamplers",
             "analyses",

@@ -41,5 +41,10 @@ class Network(eqx.Module):
         return _affine(*last, x)
 
 
+def joined(x, u):
+    """The state and the inputs, None where there are none, as one vector."""
+    return x if u is None else jnp.concatenate([x, jnp.ravel(u).astype(x.dtype)])
+
+
 def _affine(weight, bias, x):
     return weight @ x / weight.shape[1] ** 0.5 + bias

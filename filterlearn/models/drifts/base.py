@@ -35,11 +35,6 @@ class AbstractSeparable(AbstractDrift):
         return jnp.concatenate([self.velocity(p), self.force(t, q, u) - self.damping * p])
 
 
-def joined(x, u):
-    """The state and the inputs as one vector."""
-    return x if u is None else jnp.concatenate([x, jnp.ravel(u).astype(x.dtype)])
-
-
 def driven(matrix, u):
     """B u with each row divided by the square root of its length, or 0 where there are no inputs."""
     return 0.0 if matrix is None else matrix @ jnp.ravel(u).astype(matrix.dtype) / matrix.shape[1] ** 0.5

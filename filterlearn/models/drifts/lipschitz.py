@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from filterlearn.models.drifts.base import AbstractDrift, joined
-from filterlearn.models.networks import Network
+from filterlearn.models.drifts.base import AbstractDrift
+from filterlearn.models.networks import Network, joined
 
 
 class LipschitzDrift(AbstractDrift):

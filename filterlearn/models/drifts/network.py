@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from filterlearn.models.drifts.base import AbstractDrift, joined
-from filterlearn.models.networks import Network
+from filterlearn.models.drifts.base import AbstractDrift
+from filterlearn.models.networks import Network, joined
 
 
 class NetworkDrift(AbstractDrift):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from filterlearn.inputs import input_at
 from filterlearn.models.base import arrays, value_at
-from filterlearn.models.networks import Network
+from filterlearn.models.networks import Network, joined
 from filterlearn.models.transitions.base import AbstractOneStep
 from filterlearn.numerics.small import safe_sqrt
 
@@ -33,7 +33,7 @@ class ClosedForm(AbstractOneStep):
     def moments(self, x, t0, t1, u=None):
         """Mean and factor, or (x, 0) at equal times."""
         gap, u = t1 - t0, input_at(u, t1)
-        given = x if self.inputs == 0 else jnp.concatenate([x, jnp.ravel(u).astype(x.dtype)])
+        given = joined(x, u if self.inputs else None)
         speed, first, last = jnp.split(self.network(given), 3)
         share = jax.nn.sigmoid(-speed * gap)
         mean = share * jnp.tanh(first) + (1.0 - share) * jnp.tanh(last)
