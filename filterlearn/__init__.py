@@ -198,6 +198,7 @@ _HOME = {
     "training.objectives.importance_bound": "ImportanceBound",
     "training.objectives.path_bound": "PathBound",
     "training.objectives.weak_form": "WeakForm",
+    "streams.training": "Checkpoint",
     "streams.session": "Session",
     "streams.troubles": "AbstractPolicy KeepLast Restart Stop Widen Trouble",
     "streams.store": "Store",

@@ -29,6 +29,7 @@ def train_ensemble(
     patience: int | None = None,
     every: int = 100,
     progress: Callable | None = None,
+    checkpoint=None,
 ) -> Trained:
     """`train` of many modules side by side: a deep ensemble, which differs in where it starts and in the order of its series
     (Lakshminarayanan, Pritzel & Blundell 2017, arXiv:1612.01474).
@@ -39,11 +40,12 @@ def train_ensemble(
     """
     weights, fixed = eqx.partition(modules, eqx.is_inexact_array)
     members = rows("modules", eqx.filter(modules, eqx.is_array))
-    plan = planned(objective, optimiser, weights, data, steps, batch, held_out, patience, every)
+    told = progress, checkpoint
+    plan = planned(objective, optimiser, weights, data, steps, batch, held_out, patience, every, told)
     keys = jax.random.split(key, members)
     many = eqx.filter_vmap(descent.begun, in_axes=(None, None, 0, eqx.if_array(0), None, None, None, 0))
     state = many(objective, plan.optimiser, weights, fixed, data, plan.steps, plan.looks, keys)
-    state = driven(_advanced, _looked, plan, objective, fixed, data, held_out, keys, state, progress)
+    state = driven(_advanced, _looked, plan, objective, fixed, data, held_out, keys, state)
     return finished(state, fixed, held_out)
 
 

@@ -41,6 +41,7 @@ def train(
     patience: int | None = None,
     every: int = 100,
     progress: Callable | None = None,
+    checkpoint=None,
 ) -> Trained:
     """Makes the mean of `objective.loss(module, series, key)` over the series small, by stochastic gradients (Robbins & Monro
     1951, doi:10.1214/aoms/1177729586).
@@ -48,26 +49,29 @@ def train(
     `data` is a pytree whose leaves have a row for each series, such as `stacked([...])` of Datasets. What is trained are the
     floating arrays of `module`. `optimiser` is any of optax (None: Adam, its rate falling from .01 to 0 by a cosine); `batch`
     series go into a step (None: all). After each `every` steps the loss on `held_out` is looked at, `progress` is called with
-    a line of text, and training ends early when `patience` looks have brought nothing better.
+    a line of text, `checkpoint`, a `Checkpoint(path)`, keeps where training stands, and training ends early when `patience`
+    looks have brought nothing better. A run whose checkpoint is there goes on from it, equal to the bit.
 
     Where a step is not finite, training stops before it and a warning says which. Raises FloatingPointError when that is
     the first step, ValueError or TypeError naming the argument.
     """
     weights, fixed = eqx.partition(module, eqx.is_inexact_array)
-    plan = planned(objective, optimiser, weights, data, steps, batch, held_out, patience, every)
+    told = progress, checkpoint
+    plan = planned(objective, optimiser, weights, data, steps, batch, held_out, patience, every, told)
     state = descent.begun(objective, plan.optimiser, weights, fixed, data, steps, plan.looks, key)
-    state = driven(_advanced, _looked, plan, objective, fixed, data, held_out, key, state, progress)
+    state = driven(_advanced, _looked, plan, objective, fixed, data, held_out, key, state)
     return finished(state, fixed, held_out)
 
 
 class Plan(NamedTuple):
-    """How long, in what portions, and when to stop."""
+    """How long, in what portions, when to stop, and who is told."""
 
     optimiser: Any
     steps: int
     batch: int
     patience: int | None
     every: int
+    told: tuple
 
     @property
     def looks(self) -> int:
@@ -75,7 +79,7 @@ class Plan(NamedTuple):
         return -(-self.steps // self.every)
 
 
-def planned(objective, optimiser, weights, data, steps, batch, held_out, patience, every) -> Plan:
+def planned(objective, optimiser, weights, data, steps, batch, held_out, patience, every, told) -> Plan:
     """The checked plan."""
     if not callable(getattr(objective, "loss", None)):
         raise TypeError(f"objective: one with a method loss(module, series, key) is needed, got {type(objective).__name__}")
@@ -91,7 +95,8 @@ def planned(objective, optimiser, weights, data, steps, batch, held_out, patienc
         raise ValueError(f"batch: at most the {series} series given, got {size}")
     calm = None if patience is None else whole("patience", patience, 1)
     steps = whole("steps", steps, 0)
-    return Plan(_default(max(steps, 1)) if optimiser is None else optimiser, steps, size, calm, whole("every", every, 1))
+    chosen = _default(max(steps, 1)) if optimiser is None else optimiser
+    return Plan(chosen, steps, size, calm, whole("every", every, 1), told)
 
 
 @functools.cache
@@ -121,19 +126,25 @@ def _looked(objective, batch, fixed, held_out, key, every, state):
     return descent.looked(objective, batch, fixed, held_out, key, every, state)
 
 
-def driven(advance, look, plan: Plan, objective, fixed, data, held_out, key, state, progress):
+def driven(advance, look, plan: Plan, objective, fixed, data, held_out, key, state):
     """Portions of steps, a look after each, until the end, or no member gets better, or all are broken."""
-    if held_out is not None:
+    progress, checkpoint = plan.told
+    facts = {"steps": plan.steps, "batch": plan.batch, "every": plan.every, "key": jax.random.key_data(key).tolist()}
+    state = state if checkpoint is None else checkpoint.resumed(state, facts)
+    done = int(np.max(state.step))
+    if held_out is not None and done == 0:
         state = look(objective, plan.batch, fixed, held_out, key, plan.every, state)
-    for portion in range(plan.looks):
+    for portion in range(-(-done // plan.every), plan.looks):
+        if np.all(state.broken) or _stale(state, plan):
+            break
         until = jnp.int32(min((portion + 1) * plan.every, plan.steps))
         state = advance(objective, plan.optimiser, plan.batch, fixed, data, key, until, state)
         if held_out is not None:
             state = look(objective, plan.batch, fixed, held_out, key, plan.every, state)
+        if checkpoint is not None:
+            checkpoint.store(state, facts)
         if progress is not None:
             progress(line(state, plan))
-        if np.all(state.broken) or _stale(state, plan):
-            break
     tell(state, plan)
     return state
 
