@@ -38,6 +38,8 @@ FENCES = {
     "arch": ("datasets", "rivals"),
     "statsmodels": ("datasets",),
     "zarr": ("streams.store",),
+    "redis": ("streams.sources.redis",),
+    "websockets": ("streams.sources.websocket", "streams.service"),
     "cyclopts": ("cli",),
     "tqdm": ("demo", "cli"),
 }
@@ -53,7 +55,7 @@ ALTERNATIVES = (
         "resamplers",
     ),
     *("analyses", "inflations", "quadratures", "forms", "proposals", "guides", "regressions"),
-    *("filters", "smoothers", "scores", "moves", "learners", "training.objectives"),
+    *("filters", "smoothers", "scores", "moves", "learners", "training.objectives", "streams.sources"),
 )
 COMPOSITES = ("beliefs.joint", "beliefs.mixture")  # made of the other beliefs
 # What computes an estimate or a law by a published method says whose it is.
