@@ -28,6 +28,8 @@ mutants: $(READY)
 
 soak: $(READY)
 	@$(BIN)/python examples/long_stream.py
+	@$(BIN)/python examples/faulty_stream.py
+	@FILTERLEARN_KILLS=200 $(BIN)/python -m pytest -n 0 -k killed_again tests/cli
 
 bench: .bench/.ready
 	@.bench/bin/python -m benchmarks "$(W)" $(or $(REPEATS),3)

@@ -1,4 +1,4 @@
-"""The command line: track a stream, fit a series, report on either, run the demo."""
+"""The command line: track or serve a stream, fit a series, report on either, run the demo."""
 
 import contextlib
 import importlib.util
@@ -135,6 +135,59 @@ def track(
             stream(session, rows, sink, checkpoint, every)
     if stop.number:
         raise SystemExit(128 + stop.number)
+
+
+@app.command
+def serve(
+    model: Path,
+    *,
+    time: str,
+    value: str,
+    inputs: str | None = None,
+    id: str | None = None,
+    follow: Path | None = None,
+    checkpoint: Path | None = None,
+    out: Path | None = None,
+    quarantine: Path | None = None,
+    every: int = 100,
+    seed: int = 0,
+    origin: str | None = None,
+    unit: Literal["s", "m", "h", "D", "W"] | None = None,
+    host: str | None = None,
+    port: int = 8765,
+):
+    """Serve one stream: a live page at /, metrics for Prometheus at /metrics, data in at the WebSocket /observe.
+
+    A message is a JSON object with the named fields, and its answer the report. On another host than this machine's own the
+    environment variable FILTERLEARN_TOKEN must hold a token, which each request then brings.
+
+    :param model: Python file that defines `problem` and `algorithm`.
+    :param time: name of the time field: numbers, or with an origin ISO datetimes.
+    :param value: names of the value fields, separated by commas.
+    :param inputs: names of the input fields, separated by commas.
+    :param id: name of the field that tells duplicates, among the last 10,000.
+    :param follow: CSV or JSON Lines file to take data from as it grows, too.
+    :param checkpoint: file to resume from and to save to.
+    :param out: JSON Lines file, or a zarr store where it ends in .zarr.
+    :param quarantine: JSON Lines file for what is refused, with the reason.
+    :param every: arrivals between checkpoints.
+    :param seed: of the random numbers.
+    :param origin: ISO datetime that times are counted from.
+    :param unit: that datetimes are counted in: s, m, h, D (unless given) or W.
+    :param host: address to listen on; 127.0.0.1 unless given.
+    :param port: to listen on; 0 for a free one.
+    """
+    _configure()
+    from filterlearn.clock import whole
+    from filterlearn.streams.serving import served
+    from filterlearn.streams.sources.base import Columns
+
+    whole("every", every, 1)
+    columns = Columns(time, _names(value) or [], _names(inputs), id)
+    with _blaming(model):
+        files = {"out": out, "checkpoint": checkpoint, "quarantine": quarantine, "follow": follow}
+        clock = {"origin": origin, "unit": unit}
+        served(_model(model), columns, host or "127.0.0.1", port, every=every, seed=seed, **files, **clock)
 
 
 def _fitted(algorithm, family):

@@ -6,6 +6,11 @@ from typing import Any
 import numpy as np
 
 
+def stamped(time):
+    """A time as JSON holds it: a datetime is ISO text."""
+    return np.datetime_as_string(time, "auto") if isinstance(time, np.datetime64) else time
+
+
 @dataclasses.dataclass(frozen=True)
 class Report:
     """What one observation told.
@@ -28,10 +33,9 @@ class Report:
     def row(self) -> dict:
         """The same by name, for a table or a line of JSON: the predictive mean, variance and distribution function of the
         value and the effective sample size too, and of the covariance its diagonal. A datetime is ISO text."""
-        stamp = self.time
         predicted = {"predicted_mean": self.info.predicted[0], "predicted_variance": self.info.predicted[1]}
         return {
-            "time": np.datetime_as_string(stamp, "auto") if isinstance(stamp, np.datetime64) else stamp,
+            "time": stamped(self.time),
             "value": self.value,
             "mean": self.mean,
             "variance": np.diagonal(self.covariance),

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 
-def _plain(value):
+def plain(value):
     """Arrays as lists, and null for what is not finite, which JSON does not hold."""
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -38,7 +38,7 @@ class Lines:
 
     def write(self, report) -> None:
         """One more line."""
-        self.file.write(json.dumps(_plain(report.row()), allow_nan=False) + "\n")
+        self.file.write(json.dumps(plain(report.row()), allow_nan=False) + "\n")
 
     def sync(self) -> int:
         """Everything on the disk; the bytes so far, 0 on standard output."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from filterlearn.clock import whole
+from filterlearn.diagnostics.log import Report
 from filterlearn.streams.lines import Lines
 from filterlearn.streams.sources.base import AbstractSource, Arrival, Malformed
 from filterlearn.streams.store import Store
@@ -57,34 +58,34 @@ class Conduit:
         self.side = None if quarantine is None else SideFile(quarantine, meta.get("side", 0))
         self.tally, self.place = collections.Counter(meta.get("tally", {})), meta.get("place")
 
-    def take(self, arrival: Arrival | Malformed) -> None:
-        """One arrival: into the session and the sink, or aside."""
+    def take(self, arrival: Arrival | Malformed) -> Report | str:
+        """One arrival: into the session and the sink, or aside; its report, or why it was not absorbed."""
         self.place = arrival.place
         if isinstance(arrival, Malformed):
-            self._aside(arrival, "malformed", arrival.reason)
-            return
+            return self._aside(arrival, "malformed", arrival.reason)
         known = {} if arrival.id is None else {"id": arrival.id}
         try:
             report = self.session.observe(arrival.time, arrival.value, arrival.inputs, **known)
         except (ValueError, TypeError) as error:
-            self._aside(arrival, f"refused: {str(error).partition(':')[0]}", str(error))
-            return
+            return self._aside(arrival, f"refused: {str(error).partition(':')[0]}", str(error))
         words = [word for word in ("duplicate", "late") if word in report.flags]
         self.tally[words[0] if words else "accepted"] += 1
         if self.sink is not None and "duplicate" not in words:
             self.sink.write(report)
+        return report
 
-    def _aside(self, arrival, kind, reason):
+    def _aside(self, arrival, kind, reason) -> str:
         self.tally[kind] += 1
         if self.side is not None:
             self.side.write(arrival, reason)
+        return reason
 
     async def save(self) -> None:
         """The outputs on the disk, then the checkpoint that knows their lengths, then the source told of it."""
         ends = {"offset": 0 if self.sink is None else self.sink.sync(), "side": 0 if self.side is None else self.side.sync()}
         if self.checkpoint is not None:
             self.session.save(self.checkpoint, keep=self.keep, tally=dict(self.tally), place=self.place, **ends)
-            if self.place is not None:
+            if self.place is not None and self.source is not None:
                 await self.source.acknowledge(self.place)
 
     async def close(self) -> None:
@@ -92,7 +93,8 @@ class Conduit:
         for part in (self.sink, self.side):
             if part is not None:
                 part.close()
-        await self.source.close()
+        if self.source is not None:
+            await self.source.close()
 
 
 async def follow(
@@ -116,7 +118,7 @@ async def follow(
     session)` is called after each.
     """
     whole("every", every, 1)
-    conduit, stopped = Conduit(session, source, out, checkpoint, quarantine, keep), _stop_event()
+    conduit, stopped = Conduit(session, source, out, checkpoint, quarantine, keep), stop_event()
     rows, waiting = source.arrivals(conduit.place), asyncio.ensure_future(stopped.wait())
     try:
         count = 0
@@ -142,7 +144,7 @@ async def follow(
     return dict(conduit.tally)
 
 
-def _stop_event() -> asyncio.Event:
+def stop_event() -> asyncio.Event:
     """Set by SIGINT and SIGTERM, where this is the main thread."""
     event, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -225,6 +225,10 @@ class Session:
         key = self._engine.key_of(2**31 - 1)
         return protocol.forecast(self.algorithm, self.problem, self.belief, clock, inputs=given, key=key, draws=draws)
 
+    def stamp(self, time):
+        """A time as reports show it: a datetime, in UTC, where there is an origin."""
+        return self._clock.stamp(time)
+
     def going_on(self, belief, count: int, time: float | None) -> Session:
         """This session with a belief, after a number of data of which the last was at a time."""
         self._engine.belief, self._engine.count, self.time = belief, count, time
