@@ -12,7 +12,7 @@ import filterlearn as fl
 from filterlearn.diagnostics import pictures
 from filterlearn.diagnostics.findings import findings
 from filterlearn.diagnostics.report import page, tables
-from tests.cases import linear_model
+from tests.cases import linear_data, linear_model
 
 T = 2000
 
@@ -101,6 +101,32 @@ def test_a_chain_that_stands_still_and_a_noisy_evidence_are_found(sound):
     noisy = sound.copy(deep=True)
     noisy["sample_stats"].attrs["evidence_variance"] = 7.2
     assert "take 8 times as many" in findings(noisy).rows[0][2]
+    noisy["sample_stats"].attrs |= {"evidence_variance": 1.6, "best_variance": 0.5}
+    assert "above 1.5: too few particles; take 4 times as many" in findings(noisy).rows[0][2]
+
+
+def test_a_tree_that_lacks_a_variable_is_judged_by_the_others(sound):
+    less = changed(sound, "filter", "flags", flagged)
+    less["filter"] = xr.DataTree(less["filter"].to_dataset().drop_vars(["ess", "pit"]))
+    assert [row[:2] for row in findings(less).rows] == [
+        row[:2] for row in findings(changed(sound, "filter", "flags", flagged)).rows
+    ]
+
+
+def test_a_line_of_points_that_dies_out_is_told():
+    """Of 20 points nearly all descend from one after 60 data; of 500 many are left after 10."""
+    model, data = linear_model(), linear_data(60)
+    said = {}
+    for size, length in ((20, 60), (500, 10)):
+        filtered = fl.run(
+            fl.Genealogy(fl.ParticleFilter(size, fl.Multinomial())), model, data[:length], key=jax.random.key(0)
+        )
+        tree = fl.to_datatree(filtered)
+        left = [len(set(row)) for row in np.asarray(filtered.beliefs.lineage.roots).tolist()]
+        assert tree["filter"]["ancestors"].to_numpy().tolist() == left
+        said[size] = [row for row in findings(tree).rows if "first points" in row[1]]
+    assert said[500] == []
+    assert "BackwardSampling" in said[20][0][2]
 
 
 def informed(together, sd=1.0):

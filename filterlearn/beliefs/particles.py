@@ -72,12 +72,15 @@ class Lineage(eqx.Module):
         moved = jnp.any(self.places != jnp.arange(self.places.shape[0]))
         return Lineage(self.roots, self.places, self.resamplings + moved)
 
+    def shares(self, weights: Float[Array, "N"]) -> Float[Array, "N"]:
+        """The weight of the descendants of each first point."""
+        return jnp.zeros_like(weights).at[self.roots].add(weights)
+
     def variance(self, weights: Float[Array, "N"]) -> Float[Array, ""]:
         """1 - (N / (N - 1))^(resamplings + 1) (1 - sum over first points of the squared weight of their descendants)."""
         n = weights.shape[0]
-        shares = jnp.zeros_like(weights).at[self.roots].add(weights)
         growth = jnp.exp((self.resamplings[0] + 1) * -jnp.log1p(-jnp.ones((), weights.dtype) / n))
-        return 1 - growth * (1 - jnp.sum(shares**2))
+        return 1 - growth * (1 - jnp.sum(self.shares(weights) ** 2))
 
 
 class Particles(AbstractWeighted):
@@ -118,9 +121,18 @@ class Particles(AbstractWeighted):
     def evidence_variance(self) -> Float[Array, ""]:
         """Estimate of the variance of exp(log evidence so far) over its squared mean, about that of the log evidence, from
         the lineage of this one run (Lee & Whiteley 2018, doi:10.1093/biomet/asy028). ValueError where none is kept."""
+        return self._line.variance(self.weights)
+
+    @property
+    def ancestors(self) -> Int[Array, ""]:
+        """How many first points have descendants of weight left. ValueError where no lineage is kept."""
+        return jnp.sum(self._line.shares(self.weights) > 0)
+
+    @property
+    def _line(self) -> Lineage:
         if not isinstance(self.lineage, Lineage):
             raise ValueError("lineage: not kept; filter with Genealogy(ParticleFilter(size, Multinomial()))")
-        return self.lineage.variance(self.weights)
+        return self.lineage
 
     def carrying(self, lineage) -> "Particles":
         """The same points with another lineage, or None."""

@@ -79,11 +79,12 @@ def still(tree):
 
 def noise(tree):
     """Is the evidence that chains walk on too noisy (Doucet, Pitt, Deligiannidis & Kohn 2015, doi:10.1093/biomet/asu075)?"""
-    variance = tree["sample_stats"].attrs.get("evidence_variance", 0.0) if "sample_stats" in tree.children else 0.0
-    if not variance <= _NOISE:
-        more = f"{np.ceil(variance):.0f} times as many" if variance < _MANY else "very many more"
+    told = tree["sample_stats"].attrs if "sample_stats" in tree.children else {}
+    variance, best = told.get("evidence_variance", 0.0), told.get("best_variance", 1.0)
+    if not variance <= _NOISE * best:
+        more = f"{np.ceil(variance / best):.0f} times as many" if variance < _MANY * best else "very many more"
         cure = f"too few particles; take {more}, or a proposal that looks at the datum, such as Guided()"
-        yield "evidence", f"its logarithm varies by {variance:.3g} over keys", f"above {_NOISE:g}: {cure}"
+        yield "evidence", f"its logarithm varies by {variance:.3g} over keys", f"above {_NOISE * best:.2g}: {cure}"
 
 
 def unidentified(tree):

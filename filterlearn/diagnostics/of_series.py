@@ -10,7 +10,7 @@ from filterlearn.protocol import FLAGS
 
 _KOLMOGOROV = 1.9495  # sqrt(T) x the distance from uniform is beyond it once in 1,000 calibrated series
 _NORMAL = 3.2905  # sds beyond which a normal number is once in 1,000
-_FEW, _OFTEN = 10, 0.05  # effective points, and the share of data at which there may be fewer
+_FEW, _OFTEN = 10, 0.05  # points, effective or first of their line, and the share of data at which there may be fewer
 _HALF = "half_step_"  # of the names of what halving the step did
 
 
@@ -56,6 +56,16 @@ def steps(tree):
     words = objection(**found) if found else None
     if words:
         yield "steps", f"{attrs['steps']}", words
+
+
+def lines(tree):
+    """Do the points descend from few (Jacob, Murray & Rubenthaler 2015, doi:10.1007/s11222-013-9445-x)?"""
+    left = tree["filter"]["ancestors"].to_numpy()
+    few = np.flatnonzero(left < _FEW)
+    if few.size:
+        cure = "take BackwardSampling(n) or FixedLag(filter, lag) for the past, more points, or Adaptive resampling"
+        found = f"{left[-1]} first points left after {len(left)} data"
+        yield "paths", found, f"below {_FEW} from row {few[0]}: the paths are the same before, and say little of it; {cure}"
 
 
 def weights(tree):

@@ -7,6 +7,7 @@ import xarray as xr
 
 from filterlearn.beliefs.base import present
 from filterlearn.beliefs.joint import AbstractJointBelief
+from filterlearn.beliefs.particles import Lineage, Particles
 from filterlearn.clock import datetimes
 from filterlearn.data import clock
 from filterlearn.protocol import FLAGS, Trajectory
@@ -52,7 +53,7 @@ def to_datatree(source, family=None) -> xr.DataTree:
 
     `filter` holds mean (time, state), variance, log_evidence, pit, ess, predicted_mean, predicted_variance, flags, and for
     a learner `parameter_<name>` with the 5, 50 and 95 % quantiles on the dimension `level`; for a trajectory they need its
-    `family`. Raises ValueError for an empty log.
+    `family`; after a `Genealogy` also `ancestors`, the number of first points left. Raises ValueError for an empty log.
     """
     if not isinstance(source, Trajectory):
         return rows_to_datatree([report.row() for report in source])
@@ -61,6 +62,8 @@ def to_datatree(source, family=None) -> xr.DataTree:
     told = {"mean": mean, "variance": variance, "log_evidence": info.log_evidence, "pit": info.pit, "ess": info.ess}
     told |= {"predicted_mean": info.predicted[0], "predicted_variance": info.predicted[1], "flags": info.flags}
     learner = family is not None and isinstance(present(beliefs), AbstractJointBelief)
+    if isinstance(beliefs, Particles) and isinstance(beliefs.lineage, Lineage):
+        told["ancestors"] = jax.vmap(lambda b: b.ancestors)(beliefs)
     return _tree(times_of(source.data), source.data.values, told, _parameters(present(beliefs), family) if learner else {})
 
 
@@ -81,7 +84,7 @@ def rows_to_datatree(rows) -> xr.DataTree:
 
 def _tree(times, values, told, bands):
     """The groups, from arrays with time first and bands `(time, level, ...)`."""
-    dims = {name: ["time", axis] if axis else ["time"] for name, axis in _AXES.items()}
+    dims = {name: ["time", axis] if (axis := _AXES.get(name)) else ["time"] for name in told}
     for name, band in bands.items():
         dims[f"parameter_{name}"] = ["time", "level", *(f"{name}_dim_{i}" for i in range(band.ndim - 2))]
     arrays = told | {f"parameter_{name}": band for name, band in bands.items()}

@@ -11,7 +11,7 @@ from filterlearn.posteriors.base import TRIES, AbstractMethod, Drawn, levels
 from filterlearn.posteriors.walk import Walk
 from filterlearn.protocol import stream_keys
 
-_MOST = 3.0  # variance of the log-evidence above which chains stick
+_MOST = 3.0  # times the best variance of the log-evidence, above which chains stick
 
 
 class ParticleMCMC(AbstractMethod):
@@ -24,8 +24,9 @@ class ParticleMCMC(AbstractMethod):
 
     Exact for any number of particles and blocks when exp(evidence) is unbiased (`ParticleFilter`), fastest when s^2, half the
     variance of the difference of two log-evidences in a proposal that leaves theta, is near 1 (Doucet et al. 2015,
-    doi:10.1093/biomet/asu075). s^2 is measured by 32 pairs at the likeliest start, `evidence_variance` among
-    the attributes; above 3 a warning says which size to take, and `sized` finds one.
+    doi:10.1093/biomet/asu075), and with blocks near 1 / sqrt(blocks), found by trial: chains renew all their numbers only
+    after some blocks / acceptance proposals. s^2 is measured by 32 pairs at the likeliest start, `evidence_variance` beside
+    `best_variance` among the attributes; above three times that a warning says which size to take, and `sized` finds one.
     The proposal's covariance and scale are learned in the warmup only (Haario et al. 2001, doi:10.2307/3318737; Andrieu &
     Thoms 2008, doi:10.1007/s11222-008-9110-y), towards an acceptance of a quarter of 2 Phi(-s / sqrt 2), what the noise alone
     would leave.
@@ -43,11 +44,12 @@ class ParticleMCMC(AbstractMethod):
         """Every chain in one compiled call."""
         first, second = jax.random.split(key)
         variance = evidence_noise(target, start[0], self.blocks, first)
-        if variance > _MOST:
-            warnings.warn(_advice(target.algorithm, float(variance)), stacklevel=3)
+        best = best_noise(self.blocks)
+        if variance > _MOST * best:
+            warnings.warn(_advice(target.algorithm, float(variance), best), stacklevel=3)
         drawn = _sample(self, target, start, scale, variance, jax.random.split(second, self.chains))
         size = particles_of(target.algorithm)
-        return Drawn(*drawn, {"evidence_variance": variance} | ({"size": size} if size else {}))
+        return Drawn(*drawn, {"evidence_variance": variance, "best_variance": best} | ({"size": size} if size else {}))
 
 
 def particles_of(algorithm) -> int | None:
@@ -55,13 +57,18 @@ def particles_of(algorithm) -> int | None:
     return getattr(getattr(algorithm, "filter", None), "size", None) or getattr(algorithm, "size", None)
 
 
-def _advice(algorithm, variance):
-    """What the variance means, and the size that brings it to 1: it falls as 1 / size."""
+def best_noise(blocks: int) -> float:
+    """The s^2 at which chains are fastest."""
+    return blocks**-0.5
+
+
+def _advice(algorithm, variance, best):
+    """What the variance means, and the size that brings it to the best: it falls as 1 / size."""
     size = particles_of(algorithm)
-    cure = f"take size={int(size * variance) + 1} instead of {size}, or `sized`," if size else "take a filter with less noise"
+    more = f"take size={int(size * variance / best) + 1} instead of {size}, or `sized`," if size else ""
     return (
-        f"the log evidence has variance {variance:.3g} at the start, and chains stick above 3; {cure} for a variance near 1, "
-        "or more blocks"
+        f"the log evidence has variance {variance:.3g} at the start, and chains stick above {_MOST * best:.2g}; "
+        f"{more or 'take a filter with less noise'} for a variance near {best:.2g}, or more blocks"
     )
 
 

@@ -1,5 +1,7 @@
 """Laws of the samplers: the posterior on a grid, one layout, one trace, and thetas that break the model."""
 
+import functools
+
 import arviz as az
 import jax
 import jax.numpy as jnp
@@ -45,6 +47,7 @@ FAMILY = fl.ModelFamily(
 )
 
 
+@functools.cache
 def series(seed=0, length=25):
     times = jnp.arange(1.0, length + 1)
     _, values = fl.simulate(FAMILY(FAMILY.unconstrain({"memory": 0.7, "scale": 0.8})), times, key=jax.random.key(seed))
@@ -57,8 +60,10 @@ def fitted(request):
     return request.param, fl.fit(FAMILY, series(), algorithm, method, key=jax.random.key(0))
 
 
-def exact(data):
+@functools.cache
+def exact(seed=0):
     """Means and standard deviations on a grid of the Kalman evidence that holds all but 1e-6 of the posterior."""
+    data = series(seed)
     axes = [jnp.linspace(-0.6, 1.5, 80), jnp.linspace(-2.2, 1.2, 80)]
     grid = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
     level = jax.vmap(lambda th: fl.log_evidence(fl.Kalman(), FAMILY(th), data) + FAMILY.log_prior(th))(grid)
@@ -77,7 +82,7 @@ def assert_matches(tree, means, sds):
 
 
 def test_every_method_matches_the_grid(fitted):
-    assert_matches(fitted[1], *exact(series()))
+    assert_matches(fitted[1], *exact())
 
 
 def test_one_layout(fitted):
@@ -138,7 +143,7 @@ def test_a_refit_traces_nothing(fitted):
     TRACES.clear()
     again = fl.fit(FAMILY, series(seed=1), algorithm, method, key=jax.random.key(5))
     assert not TRACES
-    assert_matches(again, *exact(series(seed=1)))
+    assert_matches(again, *exact(seed=1))
 
 
 def test_smc_estimates_the_evidence():
@@ -200,7 +205,7 @@ def test_a_warm_start_without_spread_recovers():
     start = jnp.tile(FAMILY.unconstrain({"memory": 0.7, "scale": 0.8}), (10, 1))
     method, algorithm = METHODS["particle"]
     tree = fl.fit(FAMILY, series(), algorithm, method, start=start, key=jax.random.key(2))
-    assert_matches(tree, *exact(series()))
+    assert_matches(tree, *exact())
 
 
 def test_too_few_particles_are_told():
@@ -216,10 +221,14 @@ def test_too_few_particles_are_told():
 
 
 def test_the_size_is_found():
-    """The variance of the log evidence, by other keys and pairs, is near 1."""
-    found = fl.sized(FAMILY, series(), fl.ParticleFilter(15, fl.Multinomial()), key=jax.random.key(3))
-    target = Target(FAMILY, found, series(), jax.random.key(0))
-    assert 0.3 < evidence_noise(target, FAMILY.median, 1, jax.random.key(9)) < 3.0
+    """The variance of the log evidence, by other keys and pairs, is near 1, with four blocks near 1 / 2."""
+    one, four = (
+        fl.sized(FAMILY, series(), fl.ParticleFilter(15, fl.Multinomial()), fl.ParticleMCMC(blocks=n), key=jax.random.key(3))
+        for n in (1, 4)
+    )
+    for found, blocks, wanted in ((one, 1, 1.0), (four, 4, 0.5)):
+        target = Target(FAMILY, found, series(), jax.random.key(0))
+        assert 0.3 < evidence_noise(target, FAMILY.median, blocks, jax.random.key(9)) / wanted < 3.0
     assert found.size > 50
     assert isinstance(found.resampler, fl.Multinomial)
     with pytest.raises(TypeError, match="algorithm: a ParticleFilter, or a learner around one, is needed, got Kalman"):
