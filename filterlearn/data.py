@@ -108,7 +108,8 @@ class Dataset(eqx.Module):
 
     def __init__(self, times, values, inputs=None, *, origin=None, unit=None):
         if isinstance(values, Tracer) or isinstance(times, Tracer):
-            self.times, self.values, self.inputs, self.origin, self.unit = times, values, inputs, origin, unit
+            self.times, self.values = jnp.asarray(times), jnp.asarray(values)
+            self.inputs, self.origin, self.unit = inputs, origin, unit
             return
         clock, origin, unit = checked_times(times, origin, unit)
         array = _checked_values(values, len(clock))

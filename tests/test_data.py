@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,3 +113,13 @@ def test_a_dataset_can_be_made_inside_a_trace():
         return x + data.values[1, 0] + data.inputs(0.5)
 
     assert value(1.0) == 6.0
+
+
+def test_lists_beside_traced_values_become_arrays():
+    model = fl.StateSpaceModel(
+        fl.Gaussian([0.0], 1.0, time=0.0), fl.LinearSDE([[-1.0]], [[1.0]]), fl.LinearGaussianObservation([[1.0]], [[1.0]])
+    )
+    values = jnp.array([[0.1, -0.2], [0.4, 0.3]])
+    found = jax.vmap(lambda v: fl.log_evidence(fl.Kalman(), model, fl.Dataset([0.5, 1.5], v)))(values)
+    for row, one in zip(values, found, strict=True):
+        np.testing.assert_allclose(one, fl.log_evidence(fl.Kalman(), model, fl.Dataset([0.5, 1.5], row)), rtol=1e-12)
