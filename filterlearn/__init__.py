@@ -197,6 +197,7 @@ _HOME = {
     "training.objectives.path_bound": "PathBound",
     "training.objectives.weak_form": "WeakForm",
     "streams.fleet": "Fleet",
+    "streams.refit": "Refit",
     "streams.reports": "Reports",
     "streams.run": "follow",
     "streams.session": "Session",

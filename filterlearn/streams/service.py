@@ -52,7 +52,7 @@ class Service:
     def __init__(self, conduit: Conduit, columns: Columns, *, every: int, token: str | None = None):
         self.conduit, self.columns, self.every, self.token = conduit, columns, every, token
         self.metrics, self.shown, self.clients = Metrics(), collections.deque(maxlen=_SHOWN), set()
-        self._inputs, self._gap = None, None
+        self._inputs, self._gap, self._ahead = None, None, {}
 
     def take(self, arrival: Arrival | Malformed) -> dict:
         """One arrival into the session: what its sender is told."""
@@ -134,7 +134,7 @@ class Service:
         queue = asyncio.Queue(_SHOWN)
         self.clients.add(queue)
         try:
-            await socket.send(json.dumps({"reports": list(self.shown)}))
+            await socket.send(json.dumps({"reports": list(self.shown)} | self._ahead))
             while True:
                 await socket.send(json.dumps(await queue.get()))
         finally:
@@ -147,8 +147,8 @@ class Service:
             await asyncio.sleep(1.0)
             count = self.conduit.session.count
             if self.clients and count != last and (told := self.forecast()) is not None:
-                last = count
-                self._send({"forecast": told})
+                last, self._ahead = count, {"forecast": told}
+                self._send(self._ahead)
 
     async def run(self, host: str, port: int, stop: asyncio.Event, ready: Any = None) -> None:
         """Serves until `stop` is set; `ready(port)` is called once it listens. Raises ValueError as `check_token`."""

@@ -234,6 +234,14 @@ class Session:
         self._engine.belief, self._engine.count, self.time = belief, count, time
         return self
 
+    def rebuilt(self, belief, rows) -> None:
+        """Goes on from another belief, of a time before the last data, after those `rows` (time as a number, value, inputs),
+        the last that were absorbed; the counter stays."""
+        engine = self._engine
+        engine.belief, engine.count = belief, engine.count - len(rows)
+        for time, value, inputs in rows:
+            engine.absorb(time, value, inputs)
+
     def save(self, path, *, keep: int = 1, **meta) -> None:
         """Writes a checkpoint, atomically: the belief, the clock, the counter, the key and `meta`, which JSON must hold. The
         `keep - 1` before it stay as `path.1`, `path.2`, and so on, the youngest first.
