@@ -195,6 +195,7 @@ _HOME = {
     "training.objectives.evidence": "Evidence",
     "training.objectives.importance_bound": "ImportanceBound",
     "training.objectives.path_bound": "PathBound",
+    "training.objectives.quasi_likelihood": "QuasiLikelihood",
     "training.objectives.weak_form": "WeakForm",
     "streams.fleet": "Fleet",
     "streams.refit": "Refit",

@@ -616,6 +616,11 @@ OBJECTIVES = {  # with a module, and series
     "evidence": lambda: (fl.Evidence(pulled, fl.ExtendedKalman()), module_of_objectives(), seen_paths()),
     "path_bound": lambda: (fl.PathBound(pulled, towards, 2), module_of_objectives(), seen_paths()),
     "importance_bound": lambda: (fl.ImportanceBound(pulled, towards, 3), module_of_objectives(), seen_paths()),
+    "quasi_likelihood": lambda: (
+        fl.QuasiLikelihood(lambda module: fl.SDE(drift_of(module), module["gain"] * jnp.ones(2))),
+        module_of_objectives(),
+        seen_paths(),
+    ),
     "weak_form": lambda: (fl.WeakForm(drift_of, 5), module_of_objectives(), seen_paths()),
 }
 STATE_OBJECTIVES = {  # of a filter, on true states: held to oracles of their own
