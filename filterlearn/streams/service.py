@@ -131,14 +131,15 @@ class Service:
             await socket.send(json.dumps(told))
 
     async def _live(self, socket):
-        queue = asyncio.Queue(_SHOWN)
+        queue, gone = asyncio.Queue(_SHOWN), asyncio.ensure_future(socket.wait_closed())
         self.clients.add(queue)
         try:
             await socket.send(json.dumps({"reports": list(self.shown)} | self._ahead))
-            while True:
-                await socket.send(json.dumps(await queue.get()))
+            while (message := await _first(queue.get(), gone)) is not None:
+                await socket.send(json.dumps(message))
         finally:
             self.clients.discard(queue)
+            gone.cancel()
 
     async def _forecasts(self):
         """Once a second, where somebody looks and something came."""
@@ -167,6 +168,16 @@ class Service:
             ahead.cancel()
             await self.saved()
             await self.conduit.close()
+
+
+async def _first(coming, gone):
+    """What comes, or None where the other is done before."""
+    task = asyncio.ensure_future(coming)
+    await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        return task.result()
+    task.cancel()
+    return None
 
 
 def page() -> str:

@@ -34,7 +34,7 @@ def served(visit, stream, token=None, **files):
             return await asyncio.wait_for(visit(await port, service), 60)
         finally:
             stop.set()
-            await running
+            await asyncio.wait_for(running, 30)
 
     return asyncio.run(main())
 
@@ -94,6 +94,21 @@ def test_data_in_beliefs_out(tmp_path):
     tally = {"accepted": 3, "malformed": 1, "duplicate": 1, "refused: value": 1, "refused: time": 1}
     assert again.meta["tally"] == tally
     assert [len((files[name]).read_text().splitlines()) for name in ("out", "quarantine")] == [3, 3]
+
+
+def test_a_page_that_is_open_does_not_hold_the_end_back(tmp_path):
+    """Nor does one that has gone; the checkpoint is written."""
+
+    async def visit(port, service):
+        kept = await connect(f"ws://127.0.0.1:{port}/live")
+        async with connect(f"ws://127.0.0.1:{port}/live") as left:
+            await left.recv()
+        await kept.recv()
+        while len(service.clients) > 1:
+            await asyncio.sleep(0.01)
+
+    served(visit, session(), checkpoint=tmp_path / "a.npz")
+    assert fl.Session.load(tmp_path / "a.npz", fl.Kalman(), linear_model()).count == 0
 
 
 def test_a_token_is_asked_for():
