@@ -76,6 +76,9 @@ TRANSITIONS = {
         lambda t, x, u: x,
         lambda t, x, u: jnp.eye(1),
     ),
+    "mixed_linear": lambda: fl.MixedLinear(
+        jnp.stack([MATRIX, MATRIX.T]), lambda x: jax.nn.softmax(jnp.stack([x[0], 2 * x[1]])), NOISE
+    ),
     "jumps_at_data": lambda: fl.JumpsAtData(fl.RungeKutta(linear_sde(), steps=3), lambda t, x, u: 0.5 * x, reset=1),
     "since_last_counts": counting,
     "since_last_thinned_counts": lambda: counting(bound=3.0),

@@ -76,6 +76,7 @@ READING = {
         lambda t, u: f(t, u) * MATRIX, lambda t, u: f(t, u) * NOISE, lambda t, u: f(t, u) * jnp.ones(2), steps=3
     ),
     "closed_form": lambda f: fl.ClosedForm(2, lambda t, u: f(t, u) * jnp.ones(2), width=4, key=KEY),
+    "mixed_linear": lambda f: fl.MixedLinear(MATRIX[None], lambda x: jnp.ones(1), lambda t, u: f(t, u) * NOISE),
     "jumps_at_data": lambda f: fl.JumpsAtData(fl.RungeKutta(sde(f), steps=3), lambda t, x, u: f(t, u) * x),
 }
 SEEING = {

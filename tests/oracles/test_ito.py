@@ -47,7 +47,16 @@ ITO |= {f"since_last_{name}": (since_last(make), *ITO[name][1:]) for name, make 
 ITO |= {"discrete": (discrete, euler, 1)}
 # The others have no noise that a function of the state gives: the first two refuse it, the others have no place for it.
 # JumpsAtData leaves the noise to the transition inside.
-UNABLE = {fl.RungeKutta, fl.Symplectic, fl.LinearSDE, fl.LinearDiscrete, fl.Bilinear, fl.ClosedForm, fl.JumpsAtData}
+UNABLE = {
+    fl.RungeKutta,
+    fl.Symplectic,
+    fl.LinearSDE,
+    fl.LinearDiscrete,
+    fl.Bilinear,
+    fl.ClosedForm,
+    fl.MixedLinear,
+    fl.JumpsAtData,
+}
 
 
 def grid(name):
