@@ -5,7 +5,7 @@
 as 12 numbers tanh(B (sin angle, cos angle)), noise of sd .7, with a fixed random B. Asked for: sine and cosine of the angle,
 as a mean and a variance, after each picture; 300 series for training, 50 to stop by, 200 for the scores. The unit: an encoder
 to 3 numbers with variances, `MixedLinear` of 6 states and 8 matrices under `ExtendedKalman`, a decoder of mean and standard
-deviations. The rival: a gated recurrent unit of about as many weights, fed picture and log gap, and the same decoder, trained
+deviations. The rival: a gated recurrent unit of 16 entries, fed the encoded picture and the gap, with a like decoder, trained
 alike. Scores: mean squared error and minus the log density of an entry; target: both below the rival's (after Schirmer et al.
 2022, arXiv:2111.11344).
 
@@ -29,7 +29,7 @@ import filterlearn as fl
 LENGTH, GAP, PIXELS, BLUR = 30, 0.5, 12, 0.7
 LATENT, STATES, MATRICES, WIDTH, RIVAL = 3, 6, 8, 24, 16
 SIZES = {"training": 300, "validation": 50, "testing": 200}
-STEPS, BATCH, RATE = 1000, 30, 1e-2
+STEPS, BATCH, RATE = 300, 30, 1e-2
 KALMAN = fl.ExtendedKalman()
 
 
