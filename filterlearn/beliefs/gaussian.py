@@ -172,6 +172,10 @@ class DiffuseGaussian(AbstractBelief):
     diffuse: Float[Array, "n n"]
     time: Any
 
+    def with_moments(self, mean, covariance):
+        """The finite moments given."""
+        return DiffuseGaussian(mean, covariance, self.diffuse, self.time)
+
     def sample(self, n: int, *, key) -> Float[Array, "k n"]:
         """Draws, NaN in a coordinate that is still diffuse: no proper law exists there."""
         draws = Gaussian(self.mean, self.covariance, self.time).sample(n, key=key)

@@ -6,16 +6,19 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from filterlearn.analyses.base import centred
 from filterlearn.beliefs.base import AbstractBelief, AbstractSeries
-from filterlearn.beliefs.gaussian import AbstractGaussianBelief
+from filterlearn.beliefs.gaussian import AbstractGaussianBelief, DiffuseGaussian
 from filterlearn.beliefs.joint import JointBelief
 from filterlearn.beliefs.particles import Particles, drawn_by_weight
 from filterlearn.inputs import by_row
 from filterlearn.models.base import AbstractGaussianTransition
 from filterlearn.numerics.densities import degenerate_normal, normal_peak
+from filterlearn.numerics.diffuse import Vague, conditioned
 from filterlearn.numerics.small import semidefinite_factor, semidefinite_solve, symmetric
 from filterlearn.protocol import Trajectory, needed, origin_of
 
@@ -180,29 +183,69 @@ def returned(moments, step: Return):
     return step.matrix @ mean + step.mean, symmetric(step.matrix @ covariance @ step.matrix.T + step.spread)
 
 
+def _proper_return(filter, problem, belief, time, inputs):
+    """G = P A' P'^-1, g = m - G m', L = P - G P' G'."""
+    m, p = stacked(belief).mean, stacked(belief).covariance
+    matrix, ahead = sloped(filter, problem, belief, time, inputs)
+    moved = stacked(ahead)
+    gain = semidefinite_solve(moved.covariance, matrix @ p).T
+    return Return(gain, m - gain @ moved.mean, symmetric(p - gain @ moved.covariance @ gain.T))
+
+
+def _vague_return(filter, problem, belief, time, inputs):
+    """The limit of the same where part of P grows without bound: the law of x given x' = A x + b + noise, as an update by a
+    datum x'. NaN along a direction that x' does not tell of either."""
+    matrix, _ = sloped(filter, problem, belief, time, inputs)
+    noise = filter.predict(problem, belief.with_moments(belief.mean, jnp.zeros_like(belief.covariance)), time, inputs)
+    offset, seen = noise.mean - matrix @ belief.mean, jnp.ones(belief.mean.shape, bool)
+
+    def back(ahead):
+        law = Vague(belief.mean, belief.covariance, belief.diffuse)
+        m, p, d = conditioned(law, matrix, ahead - offset, noise.covariance, seen)[0]
+        return m, Return(None, m, p + jnp.diag(jnp.where(jnp.diagonal(d) > 0, jnp.nan, 0.0)))
+
+    gain, step = jax.jacfwd(back, has_aux=True)(jnp.zeros_like(belief.mean))
+    return step._replace(matrix=gain)
+
+
 def returns(filter, problem, beliefs, data):
-    """(the last belief, the steps back over all gaps): G = P A' P'^-1, g = m - G m', L = P - G P' G'. TypeError unless the
-    beliefs are Gaussian."""
-    if not isinstance(stacked(beliefs), AbstractGaussianBelief):
-        name = type(stacked(beliefs)).__name__
+    """(the last belief, the steps back over all gaps). TypeError unless the beliefs are Gaussian, or of a diffuse start."""
+    kind = stacked(beliefs)
+    if not isinstance(kind, AbstractGaussianBelief | DiffuseGaussian):
+        name = type(kind).__name__
         raise TypeError(f"trajectory: Gaussian beliefs are needed, got {name}; filter with a Gaussian filter and start")
     rows, read = by_row(data.inputs)
-
-    def one(belief, time, row):
-        m, p = stacked(belief).mean, stacked(belief).covariance
-        matrix, ahead = sloped(filter, problem, belief, time, read(row))
-        moved = stacked(ahead)
-        gain = semidefinite_solve(moved.covariance, matrix @ p).T
-        return Return(gain, m - gain @ moved.mean, symmetric(p - gain @ moved.covariance @ gain.T))
-
+    back = _vague_return if isinstance(kind, DiffuseGaussian) else _proper_return
+    one = lambda belief, time, row: back(filter, problem, belief, time, read(row))  # noqa: E731
     last = jax.tree.map(lambda leaf: leaf[-1], beliefs)
     return last, jax.vmap(one)(*neighbours(beliefs, beliefs.time, rows))
+
+
+def known(belief):
+    """A smoothed belief, which is not diffuse."""
+    kept = stacked(belief)
+    return eqx.tree_at(lambda b: b.diffuse, kept, 0 * kept.diffuse) if isinstance(kept, DiffuseGaussian) else belief
+
+
+def check_known(trajectory) -> None:
+    """ValueError where the last belief is still diffuse, so that nothing smoothed has a proper law."""
+    kept = stacked(trajectory.last)
+    if isinstance(kept, DiffuseGaussian) and not isinstance(kept.diffuse, Tracer):
+        vague = np.flatnonzero(np.diagonal(kept.diffuse) > 0).tolist()
+        if vague:
+            raise ValueError(
+                f"trajectory: after the last datum states {vague} are still diffuse; give more data, or a proper start"
+            )
 
 
 class AbstractRauchTungStriebel(AbstractSmoother):
     """Gaussian beliefs revised backward, each given the next alone."""
 
     filter: eqx.AbstractVar[Any]
+
+    def check_run(self, problem, trajectory, key) -> None:
+        """A diffuse start is forgotten by the end."""
+        check_known(trajectory)
 
     @abc.abstractmethod
     def sweep(self, last, steps: Return):
@@ -212,7 +255,7 @@ class AbstractRauchTungStriebel(AbstractSmoother):
         """The steps of all gaps side by side, then their sweep."""
         last, steps = returns(self.filter, problem, beliefs, data)
         moments = self.sweep((stacked(last).mean, stacked(last).covariance), steps)
-        earlier = jax.vmap(with_moments)(neighbours(beliefs)[0], *moments)
+        earlier = known(jax.vmap(with_moments)(neighbours(beliefs)[0], *moments))
         return jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
 
 

@@ -8,7 +8,7 @@ from filterlearn.clock import whole
 from filterlearn.numerics.sampling import normals
 from filterlearn.numerics.small import semidefinite_factor
 from filterlearn.protocol import AbstractAlgorithm, needed
-from filterlearn.smoothers.base import AbstractSmoother, even, restacked, returns, stacked
+from filterlearn.smoothers.base import AbstractSmoother, check_known, even, restacked, returns, stacked
 
 
 class GaussianPaths(AbstractSmoother):
@@ -21,7 +21,8 @@ class GaussianPaths(AbstractSmoother):
     like its filter otherwise. With `Joint(filter)` it draws state and parameters together.
 
     The answer's beliefs are equally weighted `Particles` `(T, draws, n)`: row j of every time is path j. Needs a key
-    (ValueError) and beliefs that are Gaussian, a diffuse start's not among them (TypeError).
+    (ValueError) and Gaussian beliefs (TypeError). After a diffuse start G is its limit; ValueError where the last datum leaves
+    a state diffuse.
     """
 
     filter: AbstractAlgorithm
@@ -29,6 +30,10 @@ class GaussianPaths(AbstractSmoother):
 
     def __check_init__(self):
         whole("draws", self.draws, 1)
+
+    def check_run(self, problem, trajectory, key) -> None:
+        """A diffuse start is forgotten by the end."""
+        check_known(trajectory)
 
     def backward(self, problem, beliefs, data, *, key):
         """One scan from draws of the last state to the first."""

@@ -14,9 +14,9 @@ class RauchTungStriebel(AbstractRauchTungStriebel):
     with A the derivative of the predicted mean with respect to the mean: A itself when the model is linear, the product of
     the substeps' Jacobians for `ExtendedKalman`, the average Jacobian for `SigmaPoint` (P A' is then the covariance of the
     two states by Stein's lemma). Exact for linear-Gaussian models, biased like its filter otherwise. Singular covariances are
-    legal. With `Joint(filter)` it smooths state and parameters together.
+    legal. With `Joint(filter)` it smooths state and parameters together. After a diffuse start G is its limit.
 
-    Raises TypeError for beliefs that are not Gaussian, a diffuse start's among them.
+    Raises TypeError for beliefs that are not Gaussian, ValueError where the last datum leaves a state diffuse.
     """
 
     filter: AbstractAlgorithm
