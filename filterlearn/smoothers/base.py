@@ -202,10 +202,10 @@ def _vague_return(filter, problem, belief, time, inputs):
     def back(ahead):
         law = Vague(belief.mean, belief.covariance, belief.diffuse)
         m, p, d = conditioned(law, matrix, ahead - offset, noise.covariance, seen)[0]
-        return m, Return(None, m, p + jnp.diag(jnp.where(jnp.diagonal(d) > 0, jnp.nan, 0.0)))
+        return m, (m, p + jnp.diag(jnp.where(jnp.diagonal(d) > 0, jnp.nan, 0.0)))
 
-    gain, step = jax.jacfwd(back, has_aux=True)(jnp.zeros_like(belief.mean))
-    return step._replace(matrix=gain)
+    gain, (mean, spread) = jax.jacfwd(back, has_aux=True)(jnp.zeros_like(belief.mean))
+    return Return(gain, mean, spread)
 
 
 def returns(filter, problem, beliefs, data):

@@ -21,8 +21,8 @@ class GaussianPaths(AbstractSmoother):
     like its filter otherwise. With `Joint(filter)` it draws state and parameters together.
 
     The answer's beliefs are equally weighted `Particles` `(T, draws, n)`: row j of every time is path j. Needs a key
-    (ValueError) and Gaussian beliefs (TypeError). After a diffuse start G is its limit; ValueError where the last datum leaves
-    a state diffuse.
+    (ValueError) and Gaussian beliefs (TypeError). After a diffuse start G is its limit; ValueError where the last datum
+    leaves a state diffuse.
     """
 
     filter: AbstractAlgorithm

@@ -67,5 +67,7 @@ def test_paths_have_the_joint_law():
 def test_a_state_that_no_datum_tells_of_is_refused(smoother):
     """One datum leaves the slope unknown."""
     model = trend(fl.Diffuse(2))
-    with pytest.raises(ValueError, match=r"trajectory: after the last datum states \[.*1\] are still diffuse; give more data"):
+    with pytest.raises(
+        ValueError, match=r"trajectory: after the last datum states \[.*1\] are still diffuse; give more data"
+    ):
         fl.smooth(smoother, model, fl.run(fl.Kalman(), model, DATA[:2]), key=jax.random.key(0))
