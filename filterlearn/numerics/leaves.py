@@ -33,9 +33,9 @@ def _name(path) -> str:
 
 def selected(tree, where: Callable) -> dict:
     """The floating array leaves inside `where(tree)`, by their path in the tree, such as `layers[0].weight`."""
-    mask = eqx.tree_at(where, jax.tree.map(lambda _: False, tree), replace_fn=lambda part: jax.tree.map(lambda _: True, part))
-    pairs = zip(jax.tree_util.tree_flatten_with_path(tree)[0], jax.tree.leaves(mask), strict=True)
-    return {_name(path): leaf for (path, leaf), chosen in pairs if chosen and eqx.is_inexact_array(leaf)}
+    pairs, form = jax.tree_util.tree_flatten_with_path(tree)
+    inside = set(jax.tree.leaves(where(jax.tree.unflatten(form, range(len(pairs))))))
+    return {_name(path): leaf for k, (path, leaf) in enumerate(pairs) if k in inside and eqx.is_inexact_array(leaf)}
 
 
 def replaced(tree, values: dict):
