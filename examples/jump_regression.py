@@ -56,7 +56,7 @@ def family(rate_moves=fl.Static()):  # noqa: B008
 
 def simulated(seed, length=LENGTH, rate=TRUTH["rate"]):
     """(data, whether x jumped in each gap), by 20 Euler steps for each gap."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([6, seed])
     gaps, x = rng.uniform(0.05, 0.25, length), rng.normal()
     values, jumped = np.empty(length), np.zeros(length, bool)
     for k, gap in enumerate(gaps):
