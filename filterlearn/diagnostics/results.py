@@ -15,8 +15,8 @@ from filterlearn.protocol import FLAGS, Trajectory
 _LEVELS = (0.05, 0.5, 0.95)
 # the variables of `filter`, and what each has an entry for beside the time
 _AXES = {
-    **{"mean": "state", "variance": "state", "pit": "sensor", "predicted_mean": "sensor", "predicted_variance": "sensor"},
-    **{"log_evidence": None, "ess": None, "flags": None},
+    **{"mean": "state", "variance": "state", "log_evidence": None, "pit": "sensor", "ess": None},
+    **{"predicted_mean": "sensor", "predicted_variance": "sensor", "flags": None},
 }
 
 

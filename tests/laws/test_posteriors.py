@@ -25,7 +25,7 @@ METHODS = {  # each with an algorithm whose evidence it takes
     "nuts": (fl.NUTS(**SIZES), fl.Kalman()),
     "numpyro": (fl.NumPyroNUTS(**SIZES), fl.Kalman()),
     "particle": (fl.ParticleMCMC(300, 1200, 2), fl.ParticleFilter(50)),
-    "particle in blocks": (fl.ParticleMCMC(300, 1200, 2, blocks=5), fl.ParticleFilter(20, fl.Ordered(fl.Systematic()))),
+    "particle in blocks": (fl.ParticleMCMC(300, 1200, 2, blocks=5), fl.ParticleFilter(40, fl.Ordered(fl.Systematic()))),
     "particle gibbs": (fl.ParticleGibbs(300, 1200, 2), fl.ParticleFilter(10)),
     "mclmc": (fl.MCLMC(300, 1200, 2), fl.Kalman()),
     "smc": (fl.SMC(1200, 40, 2), fl.Kalman()),

@@ -100,7 +100,7 @@ def read_csv(text: str, header: list[str], columns: Columns, place: Any) -> Arri
     try:
         cells = next(csv.reader([text], strict=True), [])
     except csv.Error as error:
-        return Malformed(place, text[:200], f"not CSV: {error}")
+        return Malformed(place, text[:200], f"not CSV: {str(error)[:80]}")
     if len(cells) != len(header):
         return Malformed(place, text[:200], f"{len(header)} cells are needed, got {len(cells)}")
     return columns.arrival(dict(zip(header, cells, strict=True)), place)
@@ -110,7 +110,10 @@ def header_of(text: str, columns: Columns) -> list[str] | None:
     """The names in the first line of CSV, None where it is JSON. Raises ValueError for a column that is not there."""
     if text.lstrip().startswith("{"):
         return None
-    header = next(csv.reader([text]), [])
+    try:
+        header = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise ValueError(f"the first line is not CSV: {str(error)[:80]}") from None
     needed = [columns.time, *([columns.value] if isinstance(columns.value, str) else columns.value)]
     if absent := [name for name in needed if name not in header]:
         raise ValueError(f"{absent[0]}: no such column; the source has {header}")
