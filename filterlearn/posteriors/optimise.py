@@ -20,7 +20,7 @@ _SHORT = 0.01  # nats below the top from which a climb has not arrived
 
 class Peak(NamedTuple):
     """The highest top found: theta `(p,)`, the log density there, the lower factor of minus the inverse Hessian, the nats
-    that a quadratic has still to climb, and the log density that each start reached."""
+    that Newton's step was to climb, and the log density that each start reached."""
 
     theta: Any
     level: Any

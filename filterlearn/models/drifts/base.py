@@ -38,3 +38,8 @@ class AbstractSeparable(AbstractDrift):
 def driven(matrix, u):
     """B u with each row divided by the square root of its length, or 0 where there are no inputs."""
     return 0.0 if matrix is None else matrix @ jnp.ravel(u).astype(matrix.dtype) / matrix.shape[1] ** 0.5
+
+
+def bowl(network, stiffness, x):
+    """stiffness |x|^2 / 2 + N(x), an energy."""
+    return 0.5 * stiffness * (x @ x) + network(x)[0]

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
-from filterlearn.models.drifts.base import AbstractSeparable, driven
+from filterlearn.models.drifts.base import AbstractSeparable, bowl, driven
 from filterlearn.models.networks import Network
 
 
@@ -34,7 +34,7 @@ class HamiltonianDrift(AbstractSeparable):
 
     def potential(self, q: Float[Array, "n"]) -> Float[Array, ""]:
         """V."""
-        return 0.5 * self.stiffness * (q @ q) + self.network(q)[0]
+        return bowl(self.network, self.stiffness, q)
 
     def energy(self, x: Float[Array, "k"]) -> Float[Array, ""]:
         """H."""

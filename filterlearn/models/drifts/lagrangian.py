@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from filterlearn.models.drifts.base import AbstractDrift, driven
+from filterlearn.models.drifts.base import AbstractDrift, bowl, driven
 from filterlearn.models.networks import Network
 
 
@@ -39,7 +39,7 @@ class LagrangianDrift(AbstractDrift):
 
     def potential(self, q: Float[Array, "n"]) -> Float[Array, ""]:
         """V."""
-        return 0.5 * self.stiffness * (q @ q) + self.network(q)[0]
+        return bowl(self.network, self.stiffness, q)
 
     def energy(self, x: Float[Array, "k"]) -> Float[Array, ""]:
         """v'M v / 2 + V."""

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
-from filterlearn.models.drifts.base import AbstractDrift, driven
+from filterlearn.models.drifts.base import AbstractDrift, bowl, driven
 from filterlearn.models.networks import Network
 
 
@@ -32,7 +32,7 @@ class PortHamiltonianDrift(AbstractDrift):
 
     def energy(self, x: Float[Array, "n"]) -> Float[Array, ""]:
         """H."""
-        return 0.5 * self.stiffness * (x @ x) + self.network(x)[0]
+        return bowl(self.network, self.stiffness, x)
 
     def __call__(self, t, x, u):
         n, slope = x.shape[0], jax.grad(self.energy)(x)
