@@ -191,6 +191,7 @@ _HOME = {
     "posteriors.particle_gibbs": "ParticleGibbs",
     "training.ensembles": "Blend blend forecast_ensemble train_ensemble",
     "training.loop": "train Trained",
+    "training.step_size": "StepEffect",
     "training.objectives.base": "AbstractObjective",
     "training.objectives.state_density": "StateDensity",
     "training.objectives.state_error": "StateError",

@@ -13,7 +13,8 @@ from filterlearn.models.gaps import distinct_gaps
 from filterlearn.numerics.densities import log_mean_exp
 from filterlearn.protocol import Forecast, forecast, scan
 from filterlearn.training import descent
-from filterlearn.training.loop import Trained, driven, finished, planned, rows
+from filterlearn.training.loop import Trained, driven, finished, judged, planned, rows
+from filterlearn.training.step_size import effect_of
 
 
 def train_ensemble(
@@ -46,7 +47,8 @@ def train_ensemble(
     many = eqx.filter_vmap(descent.begun, in_axes=(None, None, 0, eqx.if_array(0), None, None, None, 0))
     state = many(objective, plan.optimiser, weights, fixed, data, plan.steps, plan.looks, keys)
     state = driven(_advanced, _looked, plan, objective, fixed, data, held_out, keys, state)
-    return finished(state, fixed, held_out)
+    out, one = finished(state, fixed, held_out), jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, modules)
+    return judged(_effects, plan, objective, out, one, data if held_out is None else held_out, keys)
 
 
 @eqx.filter_jit
@@ -59,6 +61,12 @@ def _advanced(objective, optimiser, batch, fixed, data, keys, until, state):
 def _looked(objective, batch, fixed, held_out, keys, every, state):
     many = eqx.filter_vmap(descent.looked, in_axes=(None, None, eqx.if_array(0), None, 0, None, 0))
     return many(objective, batch, fixed, held_out, keys, every, state)
+
+
+@eqx.filter_jit
+def _effects(objective, finer, weights, fixed, series, keys):
+    many = eqx.filter_vmap(effect_of, in_axes=(None, None, 0, eqx.if_array(0), None, 0))
+    return many(objective, finer, weights, fixed, series, keys)
 
 
 class Blend(eqx.Module):

@@ -13,6 +13,7 @@ import optax
 
 from filterlearn.clock import whole
 from filterlearn.training import descent
+from filterlearn.training.step_size import effect_of, finer_of, warn_of
 
 _RATE = 1e-2
 
@@ -20,12 +21,14 @@ _RATE = 1e-2
 class Trained(eqx.Module):
     """The module after training, the mean loss of each step's minibatch `(steps taken,)`, and the loss on what is held out
     `(looks + 1,)`, the first before training. With data held out, `module` is the one that did best on them, after `kept`
-    steps; else the last one."""
+    steps; else the last one. `step_size` is the `StepEffect` of the solver's step on it, None where the objective has no
+    steps or none were trained."""
 
     module: Any
     losses: Any
     held_out: Any
     kept: Any
+    step_size: Any = None
 
 
 def train(
@@ -52,15 +55,28 @@ def train(
     a line of text, `checkpoint`, a `Checkpoint(path)`, keeps where training stands, and training ends early when `patience`
     looks have brought nothing better. A run whose checkpoint is there goes on from it, equal to the bit.
 
-    Where a step is not finite, training stops before it and a warning says which. Raises FloatingPointError when that is
-    the first step, ValueError or TypeError naming the argument.
+    Where a step is not finite, training stops before it and a warning says which; another warns where the loss moves by more
+    than 5 % at a quarter of the solver's step (Ott, Katiyar, Hennig & Tiemann 2020, arXiv:2007.15386). Raises
+    FloatingPointError when the first step is not finite, ValueError or TypeError naming the argument.
     """
     weights, fixed = eqx.partition(module, eqx.is_inexact_array)
     told = progress, checkpoint
     plan = planned(objective, optimiser, weights, data, steps, batch, held_out, patience, every, told)
     state = descent.begun(objective, plan.optimiser, weights, fixed, data, steps, plan.looks, key)
     state = driven(_advanced, _looked, plan, objective, fixed, data, held_out, key, state)
-    return finished(state, fixed, held_out)
+    out = finished(state, fixed, held_out)
+    return judged(effect_of, plan, objective, out, module, data if held_out is None else held_out, key)
+
+
+def judged(effect, plan, objective, out, example, series, key) -> Trained:
+    """With the effect of the solver's step, and a warning where it is large; `example` is a module like those trained."""
+    finer = finer_of(objective, example) if plan.steps else None
+    if finer is None:
+        return out
+    weights, fixed = eqx.partition(out.module, eqx.is_inexact_array)
+    found = effect(objective, finer, weights, fixed, descent.row(series, slice(plan.batch)), key)
+    warn_of(found)
+    return eqx.tree_at(lambda each: each.step_size, out, found, is_leaf=lambda leaf: leaf is None)
 
 
 class Plan(NamedTuple):

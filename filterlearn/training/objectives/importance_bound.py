@@ -7,7 +7,7 @@ import equinox as eqx
 from filterlearn.clock import whole
 from filterlearn.numerics.densities import log_mean_exp
 from filterlearn.training.girsanov import weighed_paths
-from filterlearn.training.objectives.base import AbstractObjective
+from filterlearn.training.objectives.base import AbstractObjective, quartered
 
 
 class ImportanceBound(AbstractObjective):
@@ -29,3 +29,8 @@ class ImportanceBound(AbstractObjective):
         """Minus the log of the mean weight."""
         paths = weighed_paths(self.build, self.guide, self.draws, module, series, key)
         return -log_mean_exp(paths.log_weight)
+
+    def finer(self, module):
+        """With a quarter of the model's step."""
+        build = quartered(self.build, module)
+        return None if build is None else ImportanceBound(build, self.guide, self.draws)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from filterlearn.clock import whole
 from filterlearn.training.girsanov import weighed_paths
-from filterlearn.training.objectives.base import AbstractObjective
+from filterlearn.training.objectives.base import AbstractObjective, quartered
 
 
 class PathBound(AbstractObjective):
@@ -31,3 +31,8 @@ class PathBound(AbstractObjective):
         """Minus the bound."""
         paths = weighed_paths(self.build, self.guide, self.draws, module, series, key)
         return -jnp.mean(paths.seen - paths.energy + paths.start)
+
+    def finer(self, module):
+        """With a quarter of the model's step."""
+        build = quartered(self.build, module)
+        return None if build is None else PathBound(build, self.guide, self.draws)
