@@ -25,10 +25,11 @@ _MODULE = "filterlearn_model"
 
 
 def _configure():
-    """Double precision and a compile cache, for this process only."""
+    """For this process only: double precision, a compile cache, and no thread between a datum and its step."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     if not jax.config.jax_compilation_cache_dir:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "filterlearn"))

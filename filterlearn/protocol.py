@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -35,6 +36,7 @@ FLAGS = {
 }
 
 
+@functools.cache
 def words(flags: int) -> tuple[str, ...]:
     """What flags say."""
     return tuple(word for bit, word in FLAGS.items() if flags & bit)

@@ -58,7 +58,7 @@ def checked_value(value, shape, bounds=None) -> np.ndarray:
     array = np.atleast_1d(floats("value", value))
     if array.shape != shape:
         raise ValueError(f"value: shape {shape} is needed, one entry for each sensor of the model, got {array.shape}")
-    if np.isinf(array).any():
+    if np.count_nonzero(np.isinf(array)):
         raise ValueError(f"value: finite numbers or NaN are needed, got {array.tolist()}")
     if bounds is not None and ((array < bounds[0]) | (array > bounds[1])).any():
         raise ValueError(f"value: {array.tolist()} is outside the bounds {bounds[0].tolist()} to {bounds[1].tolist()}")

@@ -57,7 +57,9 @@ class Engine:
 
     def _row(self, time, value):
         """Both in one array, in the precision of the belief."""
-        return np.concatenate([np.atleast_1d(time), value]).astype(self.dtype)
+        row = np.empty(1 + len(value), self.dtype)
+        row[0], row[1:] = time, value
+        return row
 
     def step(self, time, value, inputs, belief=None, k=0, data=None):
         """The compiled step: (belief, Info, what the report tells); from this belief and with the stream's own key unless

@@ -1,7 +1,7 @@
 """Many small arrays as one, so that one transfer brings them all to the host."""
 
 import dataclasses
-import math
+import itertools
 from typing import Any
 
 import jax
@@ -23,15 +23,23 @@ def packed(tree) -> Packed:
     leaves, form = jax.tree.flatten(tree)
     wide = jnp.result_type(*(leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)))
     numbers = jnp.concatenate([jnp.ravel(leaf).astype(wide) for leaf in leaves])
-    return Packed(numbers, (form, tuple((leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)))
+    ends = itertools.accumulate(leaf.size for leaf in leaves)
+    parts = [(slice(end - x.size, end), x.shape, _other(x.dtype, wide)) for x, end in zip(leaves, ends, strict=True)]
+    return Packed(numbers, (form, tuple(parts)))
+
+
+def _other(dtype, wide):
+    """The type of a leaf where it is not that of the numbers."""
+    return None if dtype == wide else np.dtype(dtype)
 
 
 def unpacked(numbers: np.ndarray, form):
     """The pytree again, of numpy arrays, with the axes before the last in front of each."""
-    tree, kinds = form
-    leaves, place = [], 0
-    for shape, dtype in kinds:
-        after = place + math.prod(shape)
-        leaves.append(numbers[..., place:after].reshape(numbers.shape[:-1] + shape).astype(dtype, copy=False))
-        place = after
-    return jax.tree.unflatten(tree, leaves)
+    tree, parts = form
+    front = numbers.shape[:-1]
+
+    def leaf(part, shape, kind):
+        own = numbers[..., part].reshape(front + shape)
+        return own if kind is None else own.astype(kind)
+
+    return jax.tree.unflatten(tree, [leaf(*each) for each in parts])

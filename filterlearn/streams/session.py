@@ -104,16 +104,21 @@ class Session:
             raise ValueError(f"time: {given} is more than {_STEPS} times the longest gap, {self.longest:g}, after {before}")
         return given
 
-    def _checked_inputs(self, inputs, time):
-        """Inputs on the session's clock, known since the last datum."""
+    def _given(self, inputs):
+        """Inputs as the step takes them."""
         if inputs is None:
             return None
         if not isinstance(inputs, AbstractInputs):
             return as_row(inputs, self._engine.dtype)
         if self.replay:
             raise TypeError(f"inputs: arrays are needed for replay, got {type(inputs).__name__}; give replay=0")
-        given = as_inputs(inputs, self._engine.dtype, origin=self.origin, unit=self.unit)
-        given.check_covers(time if self.time is None else min(time, self.time))
+        return as_inputs(inputs, self._engine.dtype, origin=self.origin, unit=self.unit)
+
+    def _checked_inputs(self, inputs, time):
+        """The same, known since the last datum."""
+        given = self._given(inputs)
+        if isinstance(given, AbstractInputs):
+            given.check_covers(time if self.time is None else min(time, self.time))
         return given
 
     def _checked_shapes(self, inputs):
@@ -130,7 +135,7 @@ class Session:
 
         `inputs`, for a model that reads them, is an example of what each datum will bring.
         """
-        given = as_inputs(inputs, self._engine.dtype, origin=self.origin, unit=self.unit)
+        given = self._given(inputs)
         shapes = self._checked_shapes(given)
         time = jnp.where(jnp.isinf(self.belief.time), 0.0, self.belief.time)
         self._engine.step(time, np.full(shapes[0], np.nan), given)

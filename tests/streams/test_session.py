@@ -44,12 +44,14 @@ def test_compile_leaves_nothing_to_trace_and_changes_nothing():
     session = fl.Session(fl.Joint(fl.ExtendedKalman()), family, key=KEY)
     before = leaves(session)
     session.compile(inputs=[0.0])
-    count = len(traces)
+    count, known = len(traces), session._engine._compiled._cache_size
     assert same(before, leaves(session))
     assert session.count == 0
+    assert known() == 1
     for k in range(3):
         session.observe(k, [0.1, NAN], [0.5 * k])
     assert len(traces) == count > 0
+    assert known() == 1  # kinds of arguments: the first datum takes the short way too
 
 
 @pytest.mark.parametrize("inputs", ["rows", "Held"])
