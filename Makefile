@@ -38,6 +38,7 @@ bench: .bench/.ready
 	@test -x .bench/bin/python || $(PYTHON) -m venv .bench
 	@.bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "pip>=25.1"
 	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --group bench -e '.[data]'
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps particles dapper mpl-tools struct-tools patlib
 	@touch $@
 
 lint: $(READY)

@@ -1,11 +1,14 @@
 """The workloads, ours and each peer in turn, every side a process of its own.
 
-    make bench [W=lorenz_posterior] [REPEATS=3]
+    make bench [W=W2] [REPEATS=5]
 
-Writes what each run told as a line of JSON to results/bench.jsonl, and prints the medians and how many times as much as the
-best peer.
+Every side makes a case ready, compiles it and passes the workload's gate; then all are timed in turn, REPEATS rounds of them.
+Prints a table: minima, first calls in brackets, ratios and whether targets hold. Writes one line of JSON for each case
+and side to results/bench.jsonl.
 """
 
+import datetime
+import importlib
 import json
 import os
 import platform
@@ -16,64 +19,114 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).parent
-WORKLOADS = {"lorenz_posterior": ("filterlearn", "dynestyx", "cuthbert")}  # ours first
-PACKAGES = ("jax", "numpyro", "blackjax", "dynestyx", "cuthbert")
+from benchmarks import table
+
+WORKLOADS = {
+    "W1": "kalman",
+    "W2": "particle",
+    "W3": "ensemble",
+    "W4": "continuous",
+    "W5": "score",
+    "W6": "posterior",
+    "W6L": "lorenz_posterior",
+    "W7": "learners",
+    "S1": "latency",
+    "S2": "fleet",
+    "S3": "start",
+}
+PACKAGES = (
+    "jax",
+    "numpyro",
+    "blackjax",
+    "dynamax",
+    "cuthbert",
+    "dynestyx",
+    "cd_dynamax",
+    "particles",
+    "pypomp",
+    "filterpy",
+    "dapper",
+)
+SECONDS = 0.3  # of calls, for each side in each round
 
 
-def told(workload, side):
-    """What one run of a side prints last; a side that fails is MISSING."""
-    words = [sys.executable, str(HERE / f"{workload}.py"), side]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
-    if done.returncode:
-        return {"side": side, "missing": done.stderr.strip().splitlines()[-1]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+class Worker:
+    """A side's process."""
+
+    def __init__(self, workload, side):
+        words = [sys.executable, "-m", "benchmarks.side", workload, side]
+        env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(words, stdin=-1, stdout=-1, stderr=subprocess.DEVNULL, text=True, env=env)
+
+    def ask(self, question) -> dict:
+        """The answer to one line; a process that dies has none."""
+        try:
+            print(json.dumps(question), file=self.process.stdin, flush=True)
+            return json.loads(self.process.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            return {"missing": f"the process ended with code {self.process.wait()}"}
 
 
-def versions():
-    """Of the packages that are there."""
+def machine() -> dict:
+    """The packages that are there, the machine and the date."""
     found = {}
     for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = None
-    return found | {"python": platform.python_version(), "cores": os.cpu_count()}
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return found | {"python": platform.python_version(), "cores": os.cpu_count(), "date": now}
 
 
-def medians(rows, side):
-    """The median over runs of each number of a side, and why it is missing."""
-    own = [row for row in rows if row["side"] == side]
-    if lost := [row["missing"] for row in own if "missing" in row]:
-        return {"missing": lost[0]}
-    return {name: float(np.median([row[name] for row in own])) for name in own[0] if name != "side"}
+def measured(workers, case, repeats) -> dict:
+    """What each side's first call and the rounds of timed ones told."""
+    rows = {side: worker.ask({"prepare": case}) for side, worker in workers.items()}
+    present = [side for side, row in rows.items() if "missing" not in row]
+    rounds = {side: [] for side in present}
+    for _ in range(repeats):
+        for side in present:
+            rounds[side].append(workers[side].ask({"time": SECONDS}))
+    for side, own in rounds.items():
+        if lost := [each for each in own if "missing" in each]:
+            rows[side] = lost[0]
+            continue
+        calls = [call for each in own for call in each["ms"]]
+        told = {name: float(np.median([each["told"][name] for each in own])) for name in own[0]["told"]}
+        rows[side] |= {
+            "ms": min(calls),
+            "median ms": float(np.median(calls)),
+            "calls": len(calls),
+            "told": rows[side]["told"] | told,
+        }
+    return rows
 
 
-def table(workload, rows):
-    """Prints the medians of each side."""
-    found = {side: medians(rows, side) for side in WORKLOADS[workload]}
-    names = [name for name in next(iter(found.values())) if name != "missing"]
-    print(f"\n{workload}\n{'':14s}" + "".join(f"{name:>15s}" for name in names))
-    for side, own in found.items():
-        cells = f"  MISSING: {own['missing']}" if "missing" in own else "".join(f"{own[name]:15.4g}" for name in names)
-        print(f"{side:14s}{cells}")
-    ours, *peers = (own for own in found.values() if "missing" not in own)
-    for name in (name for name in names if name.endswith("/s") and peers):
-        print(f"{name}: {ours[name] / max(peer[name] for peer in peers):.3g} times the best peer")
+def run(label, repeats, file) -> list:
+    """The rows of a workload's table, its lines written to the file."""
+    work = importlib.import_module(f"benchmarks.{WORKLOADS[label]}")
+    workers, lines = {side: Worker(WORKLOADS[label], side) for side in work.SIDES}, []
+    for case, own in work.CASES.items():
+        rows = measured(workers, case, repeats)
+        for side, row in rows.items():
+            outputs = work.SIDES[side].__doc__
+            line = {"workload": label, "case": case, "side": side, "outputs": outputs} | row | machine()
+            print(json.dumps(line), file=file, flush=True)
+        lines.append(table.line(label, case, own, rows))
+        print(lines[-1], flush=True)
+    for worker in workers.values():
+        worker.process.stdin.close()
+        worker.process.wait()
+    return lines
 
 
 def main(chosen="", repeats="3"):
-    """Runs the chosen workload, or all of them."""
-    out = Path("results")
-    out.mkdir(exist_ok=True)
-    for workload in [chosen] if chosen else WORKLOADS:
-        rows = []
-        with open(out / "bench.jsonl", "a") as file:
-            for _ in range(int(repeats)):
-                for side in WORKLOADS[workload]:
-                    rows.append(told(workload, side))
-                    print(json.dumps({"workload": workload} | rows[-1] | versions()), file=file, flush=True)
-        table(workload, rows)
+    """Runs the chosen workloads, by label and parted by commas, or all of them."""
+    Path("results").mkdir(exist_ok=True)
+    print(table.HEAD)
+    with open("results/bench.jsonl", "a") as file:
+        for label in chosen.split(",") if chosen else WORKLOADS:
+            run(label, int(repeats), file)
 
 
 if __name__ == "__main__":

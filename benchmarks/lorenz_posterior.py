@@ -1,34 +1,27 @@
-"""Posterior of rho of a noisy Lorenz-63 of which one coordinate is seen: 500 + 1,000 draws of one chain of NUTS over the
-extended Kalman filter's evidence.
+"""W6L: the posterior of rho of a noisy Lorenz-63 of which one coordinate is seen: one chain of NUTS, 500 + 1,000 draws, over
+the extended Kalman filter's evidence."""
 
-    python benchmarks/lorenz_posterior.py filterlearn|dynestyx|cuthbert
-
-prints one line of JSON: seconds and effective draws a second of a fit, imports and compilation counted, and of the next with
-new data of the same shape; mean and sd of rho in the first. Sides: `dynestyx`, its continuous-discrete extended filter inside
-NumPyro;
-`cuthbert`, a moments filter written by hand with one Runge-Kutta step for a gap, inside NumPyro. Run by `benchmarks`.
-"""
-
-import json
-import sys
+import functools
 import time
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro
-import numpyro.distributions as dist
-from numpyro.diagnostics import effective_sample_size
 
+from benchmarks.case import Case
+
+WIDE = True
 WARMUP, DRAWS = 500, 1000
 START, VARIANCE = np.array([1.509, -1.531, 25.46]), 2.0
+CASES = {"Lorenz-63": Case({}, 30.0, by="ESS/s")}
 
 
 def drift(x, rho):
     """Lorenz-63."""
+    import jax.numpy as jnp
+
     return jnp.stack([10 * (x[1] - x[0]), x[0] * (rho - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]])
 
 
+@functools.cache
 def series(seed):
     """(times, values): 200 values of x_1 with variance 1, the first at the start, in 256 Euler steps for each gap."""
     rng = np.random.default_rng(seed)
@@ -43,8 +36,34 @@ def series(seed):
     return times, np.array(seen)
 
 
-def ours():
-    """The fit of filterlearn."""
+def gate(told):
+    """The same posterior."""
+    if not abs(told["rho"] - 28.0) < 1.0:
+        raise AssertionError(f"rho {told['rho']}")
+
+
+def of(fit):
+    """A run of `fit(times, values, key)` -> draws `(1, n)`; each has new data, and tells its effective draws a second."""
+    import jax
+    from numpyro.diagnostics import effective_sample_size
+
+    count = iter(range(1000))
+
+    def run():
+        seed = next(count)
+        begin = time.perf_counter()
+        draws = np.asarray(fit(*series(seed), jax.random.key(seed)))
+        took = time.perf_counter() - begin
+        return {"ESS/s": float(effective_sample_size(draws)) / took, "rho": float(draws.mean())}
+
+    return run
+
+
+def filterlearn():
+    """A DataTree: draws, predictions and pointwise evidence; two Runge-Kutta steps a gap."""
+    import jax.numpy as jnp
+    import numpyro.distributions as dist
+
     import filterlearn as fl
 
     def build(p):
@@ -58,11 +77,13 @@ def ours():
         tree = fl.fit(family, fl.Dataset(times, values), fl.ExtendedKalman(), fl.NUTS(WARMUP, DRAWS, 1), key=key)
         return tree["posterior"]["rho"].values
 
-    return fit
+    return of(fit)
 
 
 def by_numpyro(model):
     """NUTS of NumPyro over a model of (times, values)."""
+    import jax.numpy as jnp
+    import numpyro
 
     def fit(times, values, key):
         mcmc = numpyro.infer.MCMC(
@@ -71,12 +92,15 @@ def by_numpyro(model):
         mcmc.run(key, jnp.asarray(times), jnp.asarray(values))
         return np.asarray(mcmc.get_samples(group_by_chain=True)["rho"])
 
-    return fit
+    return of(fit)
 
 
 def dynestyx():
-    """Its filter around its sample site."""
+    """Draws; its continuous-discrete extended filter inside NumPyro."""
     import dynestyx as dsx
+    import jax.numpy as jnp
+    import numpyro
+    import numpyro.distributions as dist
     from dynestyx.inference.configs.filter import ContinuousTimeEKFConfig
 
     def model(times, values):
@@ -95,7 +119,10 @@ def dynestyx():
 
 
 def cuthbert():
-    """Moments of one Runge-Kutta step for a gap."""
+    """Draws; a moments filter with one Runge-Kutta step a gap, inside NumPyro."""
+    import jax.numpy as jnp
+    import numpyro
+    import numpyro.distributions as dist
     from cuthbert import filter as filtered
     from cuthbert.gaussian import moments
 
@@ -124,25 +151,4 @@ def cuthbert():
     return by_numpyro(model)
 
 
-SIDES = {"filterlearn": ours, "dynestyx": dynestyx, "cuthbert": cuthbert}
-
-
-def main(side):
-    """Two fits, and what they took."""
-    data, took, draws = [series(0), series(1)], [], []
-    start = time.perf_counter()
-    fit = SIDES[side]()
-    for (times, values), key in zip(data, jax.random.split(jax.random.key(0)), strict=True):
-        draws.append(fit(times, values, key))
-        took.append(time.perf_counter() - start)
-        start = time.perf_counter()
-    effective = [float(effective_sample_size(each)) for each in draws]
-    told = {"side": side, "first s": took[0], "second s": took[1]}
-    told |= {"first ESS/s": effective[0] / took[0], "second ESS/s": effective[1] / took[1]}
-    told |= {"mean": float(draws[0].mean()), "sd": float(draws[0].std())}
-    print(json.dumps(told))
-
-
-if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", True)
-    main(*sys.argv[1:])
+SIDES = {"filterlearn": filterlearn, "dynestyx": dynestyx, "cuthbert": cuthbert}
