@@ -72,8 +72,10 @@ class Engine:
     def _passed(self, belief, time, value, inputs):
         """The belief predicted through a gap, in equal steps of at most `longest`, all but the last."""
         gap = time - float(belief.time)
-        steps = int(np.ceil(gap / self.longest)) if np.isfinite(gap) else 1
-        data, missing = jax.random.key_data(self.key_of(_BRIDGED)), np.full(len(value), np.nan)
+        if not self.longest < gap < np.inf:
+            return belief
+        steps, data = int(np.ceil(gap / self.longest)), jax.random.key_data(self.key_of(_BRIDGED))
+        missing = np.full(len(value), np.nan)
         for k in range(1, steps):
             row = self._row(time - gap * (1 - k / steps), missing)
             belief, _ = self._compiled(self._arrays, belief, np.asarray(k), row, inputs, data)

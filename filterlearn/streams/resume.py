@@ -67,6 +67,7 @@ def load(cls, path, algorithm, problem, policy):
     engine.given, engine.grown, engine.count = algorithm, kept["grown"], kept["count"]
     engine.counts.update(kept["counts"])
     engine.use(engine.algorithm)
-    session._ids.extend(kept["ids"])
+    for each in kept["ids"]:
+        session._ids.add(each)
     session.time, session.meta = kept["time"], kept["meta"]
     return session

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import json
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from filterlearn.clock import whole
 from filterlearn.diagnostics.log import Report
 from filterlearn.streams.lines import Lines
 from filterlearn.streams.sources.base import AbstractSource, Arrival, Malformed
+from filterlearn.streams.stopping import UntilStopped
 from filterlearn.streams.store import Store
 
 
@@ -118,19 +117,10 @@ async def follow(
     session)` is called after each.
     """
     whole("every", every, 1)
-    conduit, stopped = Conduit(session, source, out, checkpoint, quarantine, keep), stop_event()
-    rows, waiting = source.arrivals(conduit.place), asyncio.ensure_future(stopped.wait())
+    conduit = Conduit(session, source, out, checkpoint, quarantine, keep)
     try:
         count = 0
-        while True:
-            coming = asyncio.ensure_future(anext(rows, None))
-            await asyncio.wait({coming, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if not coming.done():
-                coming.cancel()
-                await asyncio.wait({coming})
-                break
-            if (arrival := coming.result()) is None:
-                break
+        async for arrival in UntilStopped(source.arrivals(conduit.place)):
             conduit.take(arrival)
             count += 1
             if watch is not None:
@@ -138,18 +128,6 @@ async def follow(
             if count % every == 0:
                 await conduit.save()
     finally:
-        waiting.cancel()
         await conduit.save()
         await conduit.close()
     return dict(conduit.tally)
-
-
-def stop_event() -> asyncio.Event:
-    """Set by SIGINT and SIGTERM, where this is the main thread."""
-    event, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, event.set)
-        except (ValueError, RuntimeError, NotImplementedError):  # another thread, or a system without
-            break
-    return event

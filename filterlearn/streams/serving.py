@@ -5,10 +5,11 @@ import os
 
 import jax
 
-from filterlearn.streams.run import Conduit, stop_event
+from filterlearn.streams.run import Conduit
 from filterlearn.streams.service import Service, check_token
 from filterlearn.streams.session import Session
 from filterlearn.streams.sources.files import FileSource
+from filterlearn.streams.stopping import stop_event
 
 _REMEMBERED = 10_000  # ids
 _TOKEN = "FILTERLEARN_TOKEN"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,6 +14,7 @@ from filterlearn.inputs import AbstractInputs, as_inputs, as_row
 from filterlearn.streams import resume
 from filterlearn.streams.clock import Clock, checked_bounds, checked_gap, checked_value
 from filterlearn.streams.engine import Engine
+from filterlearn.streams.remembered import Remembered
 from filterlearn.streams.troubles import AbstractPolicy, KeepLast
 
 _STEPS = 10_000  # that a gap may be parted into
@@ -74,7 +73,7 @@ class Session:
         policy: AbstractPolicy | None = None,
     ):
         self._clock, self.bounds = Clock(origin, unit), checked_bounds(bounds)
-        self._ids = collections.deque(maxlen=whole("remember", remember, 0))
+        self._ids = Remembered(whole("remember", remember, 0))
         length, gap = whole("replay", replay, 0), checked_gap(longest)
         self._engine = Engine(algorithm, problem, key, length, gap, policy or KeepLast())
         self.time, self.meta = None, {}
@@ -91,7 +90,7 @@ class Session:
     policy = property(lambda self: self._engine.policy, doc="What becomes of a belief in trouble.")
     replay = property(lambda self: self._engine.replay.length, doc="How many data are kept for late ones.")
     longest = property(lambda self: self._engine.longest, doc="The gap beyond which a prediction is parted, or None.")
-    remember = property(lambda self: self._ids.maxlen, doc="How many ids are kept for duplicates.")
+    remember = property(lambda self: self._ids.size, doc="How many ids are kept for duplicates.")
     origin = property(lambda self: self._clock.origin, doc="What datetimes are counted from, as ISO text, or None.")
     unit = property(lambda self: self._clock.unit, doc="What they are counted in.")
 
@@ -158,7 +157,7 @@ class Session:
         info, told = self._engine.absorb(now, array, given)
         self._shapes = shapes
         if id is not None:
-            self._ids.append(id)
+            self._ids.add(id)
         return self._noted(time, now, array, info, told)
 
     def _seen(self, id) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -87,6 +88,25 @@ def test_cut_off_at_any_moment(tmp_path):
         checked(there, *followed(there, source, stream, every=5))
         for name in ("out.jsonl", "side.jsonl"):
             assert (there / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_signal_is_heard_amid_rows_and_in_a_wait(tmp_path):
+    """After a dozen rows of a source that never waits; and within a wait of an hour, nothing being lost."""
+    (tmp_path / "in.jsonl").write_text("\n".join(GOOD) + "\n")
+    stream, source = session(), fl.FileSource(tmp_path / "in.jsonl", COLUMNS, follow=3600.0)
+
+    def watch(arrival, stream):
+        stop = functools.partial(os.kill, os.getpid(), signal.SIGTERM)
+        if stream.count == 3:
+            stop()
+        if stream.count == 40:
+            asyncio.get_running_loop().call_later(0.05, stop)
+
+    _, tally = followed(tmp_path, source, stream, watch=watch)
+    assert 3 <= tally["accepted"] <= 19 < len(GOOD)
+    stream = fl.Session.load(tmp_path / "a.npz", fl.Kalman(), linear_model())
+    assert followed(tmp_path, source, stream, watch=watch)[1] == {"accepted": 40}
+    assert same(stream, clean())
 
 
 def test_csv_says_the_same(tmp_path):
