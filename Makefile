@@ -30,6 +30,7 @@ soak: $(READY)
 	@$(BIN)/python examples/long_stream.py
 	@$(BIN)/python examples/faulty_stream.py
 	@FILTERLEARN_KILLS=200 $(BIN)/python -m pytest -n 0 -k killed_again tests/cli
+	@FILTERLEARN_FUZZ=2000 $(BIN)/python -m pytest -n 0 tests/streams/test_fuzz.py
 
 bench: .bench/.ready
 	@.bench/bin/python -m benchmarks "$(W)" $(or $(REPEATS),3)

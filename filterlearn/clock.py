@@ -8,6 +8,8 @@ import numpy as np
 from jax.core import Tracer
 
 _ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
+_DATE = re.compile(r"\d{4}(-|$)|(nat)?$", re.IGNORECASE)  # how ISO text begins; numpy reads "now" and "20200101", a year, too
+_LARGEST = 2.0**63  # nanoseconds of a datetime
 _TO_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "D": 86400.0, "W": 604800.0}
 
 
@@ -32,7 +34,8 @@ def whole(name: str, given, least: int) -> int:
 
 
 def instant(given) -> np.datetime64:
-    """A datetime, or ISO text; one with a time zone is turned into UTC.
+    """A datetime, or ISO text; one with a time zone is turned into UTC. Raises TypeError for what is neither, and ValueError
+    outside the years 1678 to 2261, which 64 bits of nanoseconds hold.
 
     >>> instant("2020-01-01T01:00+01:00")
     np.datetime64('2020-01-01T00:00:00.000000000')
@@ -43,9 +46,20 @@ def instant(given) -> np.datetime64:
         if zoned(given):
             given = given.astimezone(UTC).replace(tzinfo=None)
         nanoseconds = getattr(given, "to_datetime64", None)  # pandas
-        return np.datetime64(nanoseconds() if nanoseconds else given, "ns")
-    except (ValueError, TypeError) as error:
+        whole = nanoseconds() if nanoseconds else given
+        if isinstance(whole, str) and not _DATE.match(whole):
+            raise ValueError("not ISO")
+        fine, coarse = np.datetime64(whole, "ns"), np.datetime64(whole, "s")
+    except (ValueError, TypeError, OverflowError) as error:
         raise TypeError(f"times: {given!r} is neither a number nor an ISO datetime") from error
+    return _held(fine, coarse)
+
+
+def _held(fine, coarse):
+    """Datetimes to the nanosecond, or an error where they are not those to the second."""
+    if (abs(fine.astype("datetime64[s]") - coarse) > np.timedelta64(1, "s")).any():
+        raise ValueError("times: datetimes between the years 1678 and 2261 are needed")
+    return fine
 
 
 def zoned(given) -> bool:
@@ -59,7 +73,7 @@ def instants(times) -> np.ndarray:
     """Datetimes of any kind as UTC without a time zone; all of them have one, or none."""
     array = np.asarray(times)
     if array.dtype.kind == "M":
-        return array.astype("datetime64[ns]")
+        return _held(array.astype("datetime64[ns]"), array.astype("datetime64[s]"))
     if len({zoned(each) for each in array.flat if isinstance(each, datetime | str) and each == each}) > 1:
         raise ValueError("times: some have a time zone and some have none; give it to all of them")
     return np.array([instant(each) for each in array.flat], "datetime64[ns]").reshape(array.shape)
@@ -69,15 +83,20 @@ def elapsed(times, origin, unit: str) -> np.ndarray | np.float64:
     """Datetimes as numbers of `unit` since `origin`."""
     if unit not in _TO_SECONDS:
         raise ValueError(f"unit: one of {sorted(_TO_SECONDS)} is needed, got {unit!r}")
-    delta = instants(times) - instant(origin)
-    if np.isnat(delta).any():
+    late, early = instants(times), instant(origin)
+    if np.isnat(late).any() or np.isnat(early):
         raise ValueError("times: a datetime is missing (NaT); drop or fill that row")
+    if (abs(late.astype(float) - early.astype(float)) >= _LARGEST).any():
+        raise ValueError(f"times: datetimes within 292 years of the origin {origin} are needed")
+    delta = late - early
     return delta.astype("timedelta64[ns]").astype(np.float64) / 1e9 / _TO_SECONDS[unit]
 
 
 def datetimes(times, origin, unit: str) -> np.ndarray:
-    """Numbers of `unit` since `origin` as datetimes, to the nanosecond."""
+    """Numbers of `unit` since `origin` as datetimes, to the nanosecond. Raises ValueError for those that are none."""
     nanoseconds = np.round(np.asarray(times, np.float64) * _TO_SECONDS[unit] * 1e9)
+    if (abs(nanoseconds + float(np.datetime64(origin, "ns").astype(int))) >= _LARGEST).any():
+        raise ValueError(f"times: {np.max(abs(times)):g} {unit} from {origin} is not between the years 1678 and 2261")
     return np.datetime64(origin, "ns") + nanoseconds.astype("timedelta64[ns]")
 
 

@@ -219,15 +219,22 @@ def number(cell) -> float:
     if text.lower() in {"", "nan", "na", "null"}:
         return float("nan")
     try:
-        return float(text)
+        return _decimal(text)
     except ValueError as error:
         raise ValueError(f"value: {text!r} is not a number") from error
+
+
+def _decimal(cell) -> float:
+    """A number as text has it: Python also reads `1_000`, and digits of other scripts."""
+    if isinstance(cell, bool) or (isinstance(cell, str) and ("_" in cell or not cell.isascii())):
+        raise ValueError("not a decimal number")
+    return float(cell)
 
 
 def stamp(cell) -> float | str:
     """A time cell: a number, or text (an ISO date, which `clock` and `Session` read)."""
     try:
-        return float(cell)
+        return _decimal(cell)
     except (TypeError, ValueError):
         return str(cell).strip()
 
@@ -254,6 +261,8 @@ def _records(lines, names):
     header, start = next(table, []), next(table, None)
     if absent := [name for name in names if header and name not in header]:
         raise ValueError(f"{absent[0]}: no such column; the file has {header}")
+    if twice := [name for name in names if header.count(name) > 1]:
+        raise ValueError(f"{twice[0]}: more than one column; the file has {header}")
     if start is None:
         raise ValueError("data: no rows; at least one observation is needed")
     for line, row in itertools.chain([start], table):
@@ -262,13 +271,21 @@ def _records(lines, names):
         yield line, row
 
 
+def once(pairs) -> dict:
+    """The fields of a JSON object, each there once."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError("a field is there twice")
+    return record
+
+
 def _objects(lines):
     """The names in the first JSON object, then each object."""
     for line, text in enumerate(lines, 1):
         if not text.strip():
             continue
         try:
-            row = json.loads(text)
+            row = json.loads(text, object_pairs_hook=once)
         except ValueError as error:
             raise ValueError(f"data: line {line} is not JSON: {error}") from error
         if not isinstance(row, dict):

@@ -1,7 +1,9 @@
 """Checkpoints: atomic, versioned, never pickled."""
 
+import io
 import json
 import os
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,7 +13,8 @@ import jax
 import numpy as np
 
 FORMAT = 4
-_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, TypeError, AttributeError, NotImplementedError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, LookupError, TypeError, AttributeError)
+_DAMAGE += (RuntimeError, OverflowError, MemoryError)  # "encrypted", and sizes out of this world
 
 
 def _named(tree):
@@ -69,8 +72,9 @@ def _read(path) -> tuple[dict, dict[str, np.ndarray]]:
     """(header, arrays by name), or an error in one line when the file is not a whole checkpoint of this version."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"path: no checkpoint at {path}")
+    content = io.BytesIO(Path(path).read_bytes())
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(content, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(bytes(arrays.pop("header")))
         version = meta["format"]

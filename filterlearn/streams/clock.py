@@ -27,6 +27,8 @@ class Clock:
             stamp = instant(time)
         except TypeError:
             raise TypeError(f"time: {time!r} is neither a number nor an ISO datetime") from None
+        except ValueError:
+            raise ValueError(f"time: a datetime between the years 1678 and 2261 is needed, got {time!s}") from None
         if np.isnat(stamp):
             raise ValueError("time: a datetime is missing (NaT); drop that observation")
         if zoned(time) != zoned(self.origin):
@@ -38,6 +40,8 @@ class Clock:
         given = float(time if _is_number(time) else elapsed(self._instant(time), self.origin, self.unit))
         if not np.isfinite(given):
             raise ValueError(f"time: a finite number is needed, got {given}")
+        if self.origin is not None:
+            self.stamps(np.asarray([given]))  # refuses what no report could show
         return given
 
     def stamp(self, time):

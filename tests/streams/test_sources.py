@@ -1,7 +1,6 @@
 """Sources: each row once, whatever breaks off; what cannot be read is set aside with its reason."""
 
 import asyncio
-import contextlib
 import functools
 import json
 import os
@@ -11,14 +10,11 @@ import subprocess
 import sys
 import time
 
-import hypothesis.strategies as st
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
 
 import filterlearn as fl
-from filterlearn.streams.sources.base import header_of, read_csv, read_json
 from tests.cases import linear_model
 
 KEY, COLUMNS = jax.random.key(8), fl.Columns("t", ["a", "b"], id="id")
@@ -263,43 +259,3 @@ def test_a_redis_stream_counts_each_entry_once(redis, tmp_path):
     assert tally == {"accepted": 40}
     assert same(begun, clean())
     assert client.xpending("gauge", "g")["pending"] == 0
-
-
-RECORD = st.dictionaries(
-    st.sampled_from(["t", "a", "b", "id", "x"]), st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8)
-)
-
-
-@settings(max_examples=200, deadline=None, database=None)
-@given(text=st.text(max_size=60) | st.binary(max_size=60) | RECORD.map(json.dumps))
-def test_no_text_breaks_a_reader(text):
-    """A datum whose numbers are floats, or why not: never an error, and never a number that was not in the text."""
-    rows = [read_json(text, COLUMNS, 1)]
-    if isinstance(text, str):
-        rows.append(read_csv(text, ["t", "a", "b", "id"], COLUMNS, 1))
-        with contextlib.suppress(ValueError):
-            header_of(text, COLUMNS)
-    for row in rows:
-        assert isinstance(row, fl.Arrival | fl.Malformed)
-        if isinstance(row, fl.Arrival):
-            assert all(isinstance(each, float) for each in row.value)
-            assert isinstance(row.time, float | str)
-
-
-@settings(max_examples=60, deadline=None, database=None)
-@given(place=st.integers(0, 10_000), byte=st.integers(0, 255))
-def test_no_byte_of_a_checkpoint_can_be_changed_unseen(place, byte, checkpoint_bytes):
-    """The same belief, or a ValueError."""
-    folder, content, expected = checkpoint_bytes
-    changed = bytearray(content)
-    changed[place % len(content)] = byte
-    (folder / "b.npz").write_bytes(bytes(changed))
-    with contextlib.suppress(ValueError):
-        assert same(fl.Session.load(folder / "b.npz", fl.Kalman(), linear_model()), expected)
-
-
-@pytest.fixture(scope="module")
-def checkpoint_bytes(tmp_path_factory):
-    folder, stream = tmp_path_factory.mktemp("bytes"), clean()
-    stream.save(folder / "a.npz")
-    return folder, (folder / "a.npz").read_bytes(), stream

@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from filterlearn.data import number, stamp
+from filterlearn.data import number, once, stamp
 
 _LONGEST = 1 << 20  # characters of a line or message
 
@@ -58,6 +58,12 @@ class Columns:
     inputs: str | list[str] | None = None
     id: str | None = None
 
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        given = (self.time, self.value, self.inputs, self.id)
+        return [name for each in given if each is not None for name in ([each] if isinstance(each, str) else each)]
+
     def arrival(self, record: Any, place: Any) -> Arrival | Malformed:
         """A record by name as a datum; empty, null and absent values are missing."""
         try:
@@ -90,7 +96,7 @@ def read_json(text: str | bytes, columns: Columns, place: Any) -> Arrival | Malf
     if len(text) > _LONGEST:
         return Malformed(place, str(text[:200]), f"longer than {_LONGEST} characters")
     try:
-        return columns.arrival(json.loads(text), place)
+        return columns.arrival(json.loads(text, object_pairs_hook=once), place)
     except (ValueError, RecursionError) as error:  # broken text and broken bytes are ValueErrors
         return Malformed(place, str(text[:200]), f"not JSON: {str(error)[:80]}")
 
@@ -114,9 +120,9 @@ def header_of(text: str, columns: Columns) -> list[str] | None:
         header = next(csv.reader([text]), [])
     except csv.Error as error:
         raise ValueError(f"the first line is not CSV: {str(error)[:80]}") from None
-    needed = [columns.time, *([columns.value] if isinstance(columns.value, str) else columns.value)]
-    if absent := [name for name in needed if name not in header]:
-        raise ValueError(f"{absent[0]}: no such column; the source has {header}")
+    for name in columns.names:
+        if (times := header.count(name)) != 1:
+            raise ValueError(f"{name}: {'no such column' if not times else 'more than one column'}; the source has {header}")
     return header
 
 
