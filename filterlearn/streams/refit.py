@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import os
+import signal
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
@@ -75,6 +78,7 @@ class Refit:
         self._window, self._since = collections.deque(maxlen=whole("window", window, 1)), []
         self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         self._running: Future | None = None
+        self._worker: Future | None = None  # the number of the other process
         self._start, self._count = None, 0
 
     def after(self, session, report, inputs=None) -> bool:
@@ -95,6 +99,7 @@ class Refit:
         columns = zip(*self._window, strict=True)
         times, values, inputs = (None if each[0] is None else np.stack(each) for each in columns)
         self._start, self._since, self._count = session.belief, [], 0
+        self._worker = self._worker or self._pool.submit(os.getpid)
         self._running = self._pool.submit(self.fit, times, values, inputs)
 
     def _swap(self, session, running):
@@ -109,5 +114,8 @@ class Refit:
         return True
 
     def close(self) -> None:
-        """Ends the other process."""
+        """Ends the other process, in the midst of a fit too."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._running is not None and self._worker is not None and self._worker.done():
+            with contextlib.suppress(OSError, BrokenExecutor, CancelledError):  # it has ended already, or never began
+                os.kill(self._worker.result(), signal.SIGTERM)

@@ -50,8 +50,8 @@ def sink_at(out, offset: int):
 class Conduit:
     """One run of `follow`: what it has counted, and where all parts of it stand."""
 
-    def __init__(self, session, source, out, checkpoint, quarantine, keep):
-        self.session, self.source, self.checkpoint, self.keep = session, source, checkpoint, keep
+    def __init__(self, session, source, out, checkpoint, quarantine, keep, refit=None):
+        self.session, self.source, self.checkpoint, self.keep, self.refit = session, source, checkpoint, keep, refit
         meta = session.meta
         self.sink = None if out is None else sink_at(out, meta.get("offset", 0))
         self.side = None if quarantine is None else SideFile(quarantine, meta.get("side", 0))
@@ -71,6 +71,8 @@ class Conduit:
         self.tally[words[0] if words else "accepted"] += 1
         if self.sink is not None and "duplicate" not in words:
             self.sink.write(report)
+        if self.refit is not None:
+            self.refit.after(self.session, report, arrival.inputs)
         return report
 
     def _aside(self, arrival, kind, reason) -> str:
@@ -89,7 +91,7 @@ class Conduit:
 
     async def close(self) -> None:
         """All parts."""
-        for part in (self.sink, self.side):
+        for part in (self.sink, self.side, self.refit):
             if part is not None:
                 part.close()
         if self.source is not None:
@@ -105,6 +107,7 @@ async def follow(
     every: int = 100,
     keep: int = 1,
     quarantine=None,
+    refit: Any = None,
     watch: Any = None,
 ) -> dict[str, int]:
     """Observes what a source brings until it ends, or SIGINT or SIGTERM come; how many were `accepted`, `late`, `duplicate`,
@@ -113,11 +116,11 @@ async def follow(
     Reports go to `out` (a path of JSON Lines or of a zarr store, or what has `write`, `sync` and `close`), what is malformed
     or refused with its reason to the file `quarantine`. Every so many arrivals, and at the end, the outputs are synced, the
     checkpoint is written, which knows their lengths and the source's place, and the source is told. Begun again with
-    `Session.load(checkpoint, ...)` it cuts the outputs back and goes on: nothing is lost or counted twice. `watch(arrival,
-    session)` is called after each.
+    `Session.load(checkpoint, ...)` it cuts the outputs back and goes on: nothing is lost or counted twice. A `Refit` is
+    told of each datum, and ends with the run. `watch(arrival, session)` is called after each arrival.
     """
     whole("every", every, 1)
-    conduit = Conduit(session, source, out, checkpoint, quarantine, keep)
+    conduit = Conduit(session, source, out, checkpoint, quarantine, keep, refit)
     try:
         count = 0
         async for arrival in UntilStopped(source.arrivals(conduit.place)):

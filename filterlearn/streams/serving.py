@@ -26,7 +26,8 @@ def served(loaded, columns, host, port, *, every, seed, out, checkpoint, quarant
         key = jax.random.key(seed)
         session = Session(loaded.algorithm, loaded.problem, key=key, origin=origin, unit=unit, remember=remember)
     source = None if follow is None else FileSource(follow, columns, follow=0.2)
-    service = Service(Conduit(session, source, out, checkpoint, quarantine, 1), columns, every=every, token=token)
+    conduit = Conduit(session, source, out, checkpoint, quarantine, 1, getattr(loaded, "refit", None))
+    service = Service(conduit, columns, every=every, token=token)
     asyncio.run(_until_stopped(service, source, host, port))
 
 

@@ -1,5 +1,6 @@
 """A fit in another process comes back between two data, and each datum counts once."""
 
+import asyncio
 import time
 
 import equinox as eqx
@@ -34,28 +35,33 @@ def broken(times, values, inputs):
     raise ValueError("no fit today")
 
 
-def test_a_posterior_is_swapped_in_and_no_datum_is_lost():
-    """At datum 4 the last three go out; when the draws are there the belief of datum 4 gets them and 5, 6, ... come anew."""
-    learner, data = fl.Joint(fl.ExtendedKalman()), np.random.default_rng(0).normal(size=(2000, 2))
+class Waiting(fl.AbstractSource):
+    """Nine data, the last of which waits for the fit."""
+
+    def __init__(self, refit):
+        self.refit = refit
+
+    async def arrivals(self, place=None):
+        """One after the other."""
+        for k in range(1, 10):
+            while k == 9 and not self.refit._running.done():
+                await asyncio.sleep(0.05)
+            yield fl.Arrival(None, float(k), [0.1 * k, -0.2])
+
+
+def test_a_posterior_is_swapped_in_and_no_datum_is_lost(tmp_path):
+    """At datum 4 the last three go out; at 9 the belief of datum 4 gets the draws, and 5 to 9 come anew; one report each."""
+    learner = fl.Joint(fl.ExtendedKalman())
     stream, refit = fl.Session(learner, family(), key=KEY), fl.Refit(fitted, window=3, every=4)
-    before, last, start = None, 0, time.monotonic()
-    for k in range(2000):
-        report = stream.observe(k + 1.0, data[k])
-        swapped = refit.after(stream, report)
-        before = stream.belief if k == 3 else before
-        if swapped:
-            last = k
-            break
-        time.sleep(0.0 if k < 6 else 0.05)
-        assert time.monotonic() - start < 120
-    refit.close()
-    assert refit.swaps == 1
-    assert last > 3
-    assert stream.count == last + 1
-    expected = fl.Session(learner, family(), key=KEY)
+    tally = asyncio.run(fl.follow(stream, Waiting(refit), out=tmp_path / "out.jsonl", refit=refit))
+    assert (tally, stream.count, refit.swaps) == ({"accepted": 9}, 9, 1)
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 9
+    expected, data = fl.Session(learner, family(), key=KEY), np.array([[0.1 * k, -0.2] for k in range(1, 10)])
+    for k in range(4):
+        expected.observe(k + 1.0, data[k])
     draws = fitted(np.array([2.0, 3.0, 4.0]), data[1:4], None)
-    expected.rebuilt(with_parameters(before, draws, KEY), [])
-    for k in range(4, last + 1):
+    expected.rebuilt(with_parameters(expected.belief, draws, KEY), [])
+    for k in range(4, 9):
         expected.observe(k + 1.0, data[k])
     np.testing.assert_allclose(stream.belief.stacked.mean, expected.belief.stacked.mean, rtol=1e-12)
     np.testing.assert_allclose(stream.belief.stacked.covariance, expected.belief.stacked.covariance, rtol=1e-12, atol=1e-14)
