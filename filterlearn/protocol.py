@@ -94,8 +94,9 @@ class AbstractAlgorithm(eqx.Module):
     def sweep(self, advance, read, belief, rows):
         """The whole of a series: (the last belief, what is saved of each). `advance(belief, row)` is one step, `read(row)`
         the key, the problem and the datum of a row; the rows are stacked on their first axis. One after another, unless
-        an algorithm has a faster way to the same answer."""
-        return jax.lax.scan(advance, belief, rows)
+        an algorithm has a faster way to the same answer. A reverse pass makes each step anew from the belief before it, so
+        that its memory is that of the beliefs."""
+        return jax.lax.scan(jax.checkpoint(advance), belief, rows)
 
 
 def origin_of(time, now):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from filterlearn.beliefs.gaussian import Gaussian
 from filterlearn.forms.base import AbstractForm, Corrected, Passage
 from filterlearn.numerics.masking import masked_covariance
-from filterlearn.numerics.small import cholesky, lower_solve, product, semidefinite_factor, symmetric, upper_solve
+from filterlearn.numerics.small import cholesky, divided_by, product, semidefinite_factor, symmetric
 
 
 class MomentForm(AbstractForm):
@@ -35,15 +35,16 @@ class MomentForm(AbstractForm):
         return symmetric(product(product(matrix, spread), matrix.T) + noise)
 
     def corrected(self, spread, matrix, noise, mask):
-        """(I - K H) P (I - K H)' + K R K'."""
-        s = symmetric(product(product(matrix, spread), matrix.T) + noise)
+        """(I - K H) P (I - K H)' + K R K' = C - (C H' - K R) K' with C = P - K H P: no product costs n^3."""
+        across = product(spread, matrix.T)
+        s = symmetric(product(matrix, across) + noise)
         root = cholesky(masked_covariance(s, mask))
-        seen = jnp.where(mask[:, None], matrix, 0.0)
-        gain = upper_solve(root, lower_solve(root, product(seen, spread))).T
-        left = jnp.eye(spread.shape[0], dtype=spread.dtype) - product(gain, seen)
+        seen, across = jnp.where(mask[:, None], matrix, 0.0), jnp.where(mask, across, 0.0)
+        gain = divided_by(across, root)
         both = mask[:, None] & mask[None, :]
-        rest = product(product(gain, jnp.where(both, noise, 0.0)), gain.T)
-        after = symmetric(product(product(left, spread), left.T) + rest)
+        cut = spread - product(gain, across.T)
+        rest = product(cut, seen.T) - product(gain, jnp.where(both, noise, 0.0))
+        after = symmetric(cut - product(rest, gain.T))
         return Corrected(root, jnp.diagonal(s), gain, after)
 
     def joined(self, first, second):

@@ -63,6 +63,15 @@ def upper_solve(lower: Float[Array, "n n"], b: Float[Array, "n m"]) -> Float[Arr
     return jnp.stack(rows)
 
 
+def divided_by(b: Float[Array, "m n"], lower: Float[Array, "n n"]) -> Float[Array, "m n"]:
+    """B (L L')^-1 from the lower factor; by the inverse of a large L, since to solve for many columns costs more than
+    products."""
+    if lower.shape[0] <= UNROLLED:
+        return upper_solve(lower, lower_solve(lower, b.T)).T
+    inverse = lower_solve(lower, jnp.eye(lower.shape[0], dtype=lower.dtype))
+    return b @ inverse.T @ inverse
+
+
 def semidefinite_factor(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """Lower L with L L' = A for a positive *semi*definite A: a zero pivot gives a zero column, with finite gradients."""
     n = a.shape[0]
@@ -77,7 +86,12 @@ def semidefinite_factor(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
         scaled = jnp.where(kept, scaled, 0.0)
         return rest - jnp.outer(scaled, scaled), factor.at[:, j].set(scaled)
 
-    return jax.lax.fori_loop(0, n, column, (a, jnp.zeros_like(a)))[1]
+    carry = (a, jnp.zeros_like(a))
+    if n > UNROLLED:
+        return jax.lax.fori_loop(0, n, column, carry)[1]
+    for j in range(n):
+        carry = column(j, carry)
+    return carry[1]
 
 
 def semidefinite_solve(p: Float[Array, "n n"], b: Float[Array, "n m"]) -> Float[Array, "n m"]:

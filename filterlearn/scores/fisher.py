@@ -11,7 +11,7 @@ from filterlearn.beliefs.particles import drawn_by_weight, weighing
 from filterlearn.clock import whole
 from filterlearn.filters.particle import ParticleFilter
 from filterlearn.models.base import starting_gaussian, starts_gaussian
-from filterlearn.numerics.densities import degenerate_normal, normalise
+from filterlearn.numerics.densities import normalise
 from filterlearn.numerics.masking import observed
 from filterlearn.numerics.small import lower_solve, semidefinite_factor
 from filterlearn.proposals.base import weighed
@@ -26,10 +26,12 @@ _STREAM = 2**31 - 5
 
 
 class _Steps(eqx.Module):
-    """The densities of one Gaussian step from each of N points, and the slopes of their moments by theta."""
+    """The densities of one Gaussian step from each of N points, and the slopes of their moments by theta `(N, n, p)` and
+    `(N, n, n, p)`, both divided by the factor."""
 
     density: StepDensity
-    slopes: StepDensity
+    means: Float[Array, "N n p"]
+    factors: Float[Array, "N n n p"]
 
     @classmethod
     def of(cls, law, theta):
@@ -37,18 +39,30 @@ class _Steps(eqx.Module):
 
         slopes, density = _with_slope(law, theta)
         means = jax.vmap(_with_noise)(density.means, density.factors, slopes.means)
-        return cls(density, StepDensity(means, slopes.factors))
+        divided = jax.vmap(lambda factor, b: lower_solve(_whole(factor), b.reshape(len(b), -1)).reshape(b.shape))
+        return cls(density, divided(density.factors, means), divided(density.factors, slopes.factors))
 
-    def at(self, point, index):
-        """log f(point | x_index), and its derivative by the moments."""
-        density = jax.value_and_grad(degenerate_normal, argnums=(1, 2))
-        return density(point, self.density.means[index], self.density.factors[index])
+    def at(self, index, points):
+        """log f(x | x_index) at each point x `(k,)`, and its slopes by theta `(k, p)`: with w = L^-1 (x - m), in the
+        directions with noise, w' L^-1 dm + w' L^-1 dL w - tr L^-1 dL."""
+        mean, factor = self.density.means[index], self.density.factors[index]
+        noisy = jnp.diagonal(factor) > 0
+        levels = jax.vmap(lambda point: self.density.at(point, index))(points)
+        white = jnp.where(noisy, lower_solve(_whole(factor), (points - mean).T).T, 0.0)
+        turned = jnp.einsum("ka,abp,kb->kp", white, self.factors[index], white)
+        shrunk = jnp.sum(jnp.where(noisy[:, None], jnp.einsum("aap->ap", self.factors[index]), 0.0), axis=0)
+        return levels, white @ self.means[index] + turned - shrunk
+
+
+def _whole(factor):
+    """The factor with 1 for a pivot of 0."""
+    return factor + jnp.diag(jnp.where(jnp.diagonal(factor) > 0, 0.0, 1.0))
 
 
 def _with_noise(mean, factor, slope):
     """The slope of a mean `(n, p)`, NaN unless it is 0 in the directions without noise."""
     noisy = jnp.diagonal(factor)[:, None] > 0
-    white = lower_solve(factor + jnp.diag(jnp.where(noisy[:, 0], 0.0, 1.0)), slope)
+    white = lower_solve(_whole(factor), slope)
     slack = 1e3 * jnp.finfo(mean.dtype).eps * (1 + jnp.max(jnp.abs(slope), initial=0.0))
     return jnp.where(jnp.all(noisy | (jnp.abs(white) < slack)), slope, jnp.nan)
 
@@ -153,18 +167,12 @@ class FisherScore(AbstractFisher):
     def handed(self, steps, log_weights, statistics, points, *, key):
         """By all the weights of each point."""
         alive = (log_weights > -jnp.inf) & jnp.isfinite(steps.density.means).all(axis=1)
-        slopes = jax.tree.map(lambda leaf: jax.vmap(jnp.where, (0, 0, None))(alive, leaf, 0.0), steps.slopes)
-
-        def one(point):
-            levels, gradients = jax.vmap(lambda index: steps.at(point, index))(jnp.arange(alive.shape[0]))
-            known = alive & (levels > -jnp.inf)
-            shares = jnp.where(known, jnp.exp(normalise(jnp.where(known, log_weights + levels, -jnp.inf))[0]), 0.0)
-            own = jax.tree.map(
-                lambda leaf: jax.vmap(jnp.where, (0, 0, None))(known, jax.vmap(jnp.multiply)(shares, leaf), 0.0), gradients
-            )
-            return shares @ weighing(statistics, shares) + _along(own, slopes)
-
-        return jax.vmap(one)(points)
+        levels, slopes = jax.vmap(steps.at, (0, None))(jnp.arange(alive.shape[0]), points)
+        known = alive[:, None] & (levels > -jnp.inf)
+        weights = jnp.where(known, log_weights[:, None] + levels, -jnp.inf)
+        shares = jnp.where(known, jnp.exp(jax.vmap(lambda column: normalise(column)[0], 1, 1)(weights)), 0.0)
+        carried = jnp.where(shares[..., None] > 0, statistics[:, None] + slopes, 0.0)
+        return jnp.sum(shares[..., None] * carried, axis=0)
 
 
 class ParisScore(AbstractFisher):
@@ -192,17 +200,9 @@ class ParisScore(AbstractFisher):
         index = self.sampler.chosen(log_weights, steps.density, later, ancestors, key)
 
         def one(point, index):
-            slopes = jax.tree.map(lambda leaf: leaf[index], steps.slopes)
-            return statistics[index] + _along(steps.at(point, index)[1], slopes)
+            return statistics[index] + steps.at(index, point[None])[1][0]
 
         return jnp.mean(jax.vmap(one)(later, index).reshape(-1, many, statistics.shape[1]), axis=1)
-
-
-def _along(gradients, slopes):
-    """The derivative by theta, from that by the moments `(..., n)`, `(..., n, n)` and theirs by theta, summed."""
-    return jnp.tensordot(gradients[0], slopes.means, gradients[0].ndim) + jnp.tensordot(
-        gradients[1], slopes.factors, gradients[1].ndim
-    )
 
 
 def _weighed(log_weights, factors):
@@ -247,6 +247,4 @@ def _started(family, theta, points):
         belief = starting_gaussian(initial(theta))
         return StepDensity(belief.mean[None], semidefinite_factor(belief.covariance)[None])
 
-    steps = _Steps.of(law, theta)
-    only = jax.tree.map(lambda leaf: leaf[0], steps.slopes)
-    return jax.vmap(lambda x: _along(steps.at(x, 0)[1], only))(points)
+    return _Steps.of(law, theta).at(0, points)[1]
