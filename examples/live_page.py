@@ -52,6 +52,7 @@ class Page:
         """A PNG of the page, of all its length."""
         await self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        await self.ask("Emulation.setScrollbarsHidden", hidden=True)
         await asyncio.sleep(1.0)
         told = await self.ask("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(told["data"]))

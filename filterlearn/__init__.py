@@ -106,6 +106,7 @@ _HOME = {
     "filters.hidden_markov": "HiddenMarkov",
     "filters.parallel_hidden_markov": "ParallelHiddenMarkov",
     "filters.switching": "Switching AbstractBranching InteractingModels PairsOfRegimes",
+    "filters.over_devices": "OverDevices",
     "filters.quasi_monte_carlo": "SequentialQuasiMonteCarlo",
     "filters.rao_blackwellised": "RaoBlackwellised",
     "filters.variational": "VariationalFilter",

@@ -198,6 +198,11 @@ SMOOTH_RESAMPLERS = {  # of other points, or with weights left over
 }
 
 
+def over(devices):
+    """So many of them in a row."""
+    return jax.make_mesh((devices,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,))
+
+
 def linear_model():
     """A2: two states, two sensors, irregular times."""
     observation = fl.LinearGaussianObservation([[1.0, 0.5], [0.0, 1.0]], [[0.3, 0.05], [0.05, 0.2]])
@@ -306,6 +311,9 @@ SAMPLING_FILTERS = {
 FILTERS = EXACT_FILTERS | SAMPLING_FILTERS
 LEARNED_FILTERS = {  # held to oracles of their own
     "kalman_net": lambda: fl.KalmanNet(fl.ExtendedKalman(), fl.GainNetwork(2, 2, key=jax.random.key(0)))
+}
+PARTED_FILTERS = {  # held to the one inside, on two devices
+    "over_devices": lambda: fl.OverDevices(fl.EnsembleKalman(40), over(1)),
 }
 QUASI_FILTERS = {"quasi_monte_carlo": lambda: fl.SequentialQuasiMonteCarlo(64)}  # held to oracles of their own
 CHAIN = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.3, 0.0, 0.7]])

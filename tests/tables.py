@@ -16,6 +16,7 @@ from tests.cases import (
     LEARNERS,
     MIXTURE_FILTERS,
     OBSERVATIONS,
+    PARTED_FILTERS,
     QUASI_FILTERS,
     TRANSITIONS,
     WIDER,
@@ -89,6 +90,7 @@ def wider_table():
     }
     exact = {"`LinearSDE`": {*EXACT_FILTERS, "parallel_kalman"}, "`MarkovChain`": {"hidden_markov", "parallel_hidden_markov"}}
     every = FILTERS | {name: make for name, (make, _) in WIDER.items()} | MIXTURE_FILTERS | QUASI_FILTERS | GENEALOGIES
+    every |= PARTED_FILTERS
     known = {kind: {type(every[name]()) for name in names} for kind, names in exact.items()}
     rows = {
         name: [answer(one, model, type(one) in known.get(kind, ())).partition(":")[0] for kind, model in kinds.items()]

@@ -14,7 +14,7 @@ import numpyro.distributions as dist
 import pytest
 
 import filterlearn as fl
-from tests.cases import driven_model, linear_model
+from tests.cases import PARTED_FILTERS, driven_model, linear_model
 
 KEY, NAN, INF = jax.random.key(6), float("nan"), float("inf")
 
@@ -173,3 +173,12 @@ def test_two_devices_hold_half_the_series_each(tmp_path):
     done = subprocess.run(words, env=environment, cwd=root, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "size: a multiple of the 2 devices is needed, got 3\n"
+
+
+def test_one_filter_is_parted_over_devices():
+    """Here over one; over two in `tests/science`."""
+    one, two = fl.EnsembleKalman(40), PARTED_FILTERS["over_devices"]()
+    told = [fl.Session(each, linear_model(), key=KEY).observe(1.0, [0.1, 0.2]) for each in (one, two)]
+    np.testing.assert_allclose(told[1].covariance, told[0].covariance, rtol=1e-12)
+    with pytest.raises(TypeError, match="filter: one of members or particles is needed, got a belief Gaussian"):
+        fl.OverDevices(fl.Kalman(), two.mesh).init(linear_model())
