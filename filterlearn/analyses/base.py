@@ -75,11 +75,18 @@ def transformed(members, weights, transform):
 
 
 def symmetric_transform(members, seen: Innovation):
-    """The members after the Kalman update with the sample moments, mixed by (I + Z' Z)^-1/2."""
-    n = members.shape[0]
-    root = inverse_root(jnp.eye(n, dtype=members.dtype) + seen.spread.T @ seen.spread)
-    weights = root @ (root @ (seen.spread.T @ seen.error)) / jnp.sqrt(n - 1.0)
-    return transformed(members, weights, root)
+    """The members after the Kalman update with the sample moments, mixed by (I + Z' Z)^-1/2.
+
+    Where a datum has fewer entries than there are members, by I - Z' (W + W^1/2)^-1 Z with W = I + Z Z', which is the same.
+    """
+    z, (m, n) = seen.spread, seen.spread.shape
+    if m >= n:
+        root = inverse_root(jnp.eye(n, dtype=z.dtype) + z.T @ z)
+        return transformed(members, root @ (root @ (z.T @ seen.error)) / jnp.sqrt(n - 1.0), root)
+    root, shared = inverse_root(_gram(z)), z @ centred(members)[1]
+    square, factor = root @ root, cholesky(jnp.eye(m, dtype=z.dtype) + root)
+    mixed = z.T @ upper_solve(factor, lower_solve(factor, square @ shared))
+    return members + (square @ seen.error) @ shared / jnp.sqrt(n - 1.0) - mixed
 
 
 def mean_preserving_rotation(key, n: int, dtype) -> Float[Array, "N N"]:

@@ -25,7 +25,8 @@ class Perturbed(AbstractAnalysis):
         noise = noise - jnp.mean(noise, axis=0)
         errors = seen.error + noise - jnp.sqrt(n - 1.0) * seen.spread.T
         if self.taper is None:
-            return members + (solve(seen.spread, errors.T).T @ seen.spread) @ anomalies / jnp.sqrt(n - 1.0)
+            gained = jnp.linalg.multi_dot([solve(seen.spread, errors.T).T, seen.spread, anomalies])
+            return members + gained / jnp.sqrt(n - 1.0)
         return members + errors @ _tapered_gain(self.taper, seen, anomalies).T
 
 

@@ -105,12 +105,12 @@ def driven(steps, path, others):
     first = path[0] if law is None else other[0] + other[1] @ _white(path[0], *law)
 
     def one(x, each):
-        before, after, row = each
-        here, there = steps.density(before[None], row), others.density(x[None], row)
+        before, after, old, own = each
+        here, there = steps.density(before[None], old), others.density(x[None], own)
         new = there.means[0] + there.factors[0] @ _white(after, here.means[0], here.factors[0])
         return new, new
 
-    later = jax.lax.scan(one, first, (path[:-1], path[1:], steps.rows))[1]
+    later = jax.lax.scan(one, first, (path[:-1], path[1:], steps.rows, others.rows))[1]
     return jnp.concatenate([first[None], later])
 
 

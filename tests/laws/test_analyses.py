@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import filterlearn as fl
+from filterlearn.analyses.base import innovation, symmetric_transform, transformed
 from filterlearn.numerics.roots import inverse_root
 from filterlearn.numerics.taper import gaspari_cohn
 from tests.cases import ANALYSES, APART, SQUARE_ROOTS, WIDE
@@ -119,6 +120,16 @@ def test_taper_is_one_at_zero_continuous_and_definite():
 def test_inverse_root_has_a_finite_derivative_at_repeated_eigenvalues():
     slope = jax.jvp(inverse_root, (jnp.eye(3),), (jnp.diag(jnp.array([1.0, 0.0, 2.0])),))[1]
     np.testing.assert_allclose(slope, jnp.diag(jnp.array([-0.5, 0.0, -1.0])), atol=1e-12)
+
+
+@pytest.mark.parametrize("seen", [3, SIZE, 14])
+def test_the_symmetric_transform_is_one_in_both_spaces(seen):
+    """Of a datum with fewer, as many and more entries than there are members: the inverse root in the ensemble space."""
+    h, error = jax.random.normal(KEYS[2], (5, seen)), jax.random.normal(KEYS[3], (seen,))
+    told = innovation(MEMBERS @ h, error, jnp.ones(seen, bool), 0.5 * jnp.eye(seen))
+    root = inverse_root(jnp.eye(SIZE) + told.spread.T @ told.spread)
+    weights = root @ (root @ (told.spread.T @ told.error)) / np.sqrt(SIZE - 1)
+    np.testing.assert_allclose(symmetric_transform(MEMBERS, told), transformed(MEMBERS, weights, root), atol=1e-11)
 
 
 def test_an_ensemble_without_spread_is_flagged():

@@ -25,6 +25,8 @@ def build(p):
 
 FAMILY = fl.ModelFamily(build, {"scale": fl.Parameter(dist.LogNormal(-0.5, 0.7))})
 THETA = jnp.array([-0.4])
+GAPS = np.linspace(0.3, 1.2, 10)  # that all differ: each row carries its discretisation
+SEEN = fl.LinearGaussianObservation([[1.0]], [[0.3]])
 
 
 def series():
@@ -66,6 +68,28 @@ def test_the_same_normals_drive_a_path_back():
     moved = driven(here, path, there)
     assert np.abs(moved - path).max() > 0.5
     np.testing.assert_allclose(driven(there, moved, here), path, atol=1e-12)
+
+
+def test_the_same_normals_drive_the_steps_of_an_equation():
+    """Each theta has the discretisation of its own: of dx = -rate x dt + dW, x' = a x + s z."""
+
+    def build(p):
+        return fl.StateSpaceModel(fl.Gaussian([0.0], 1.0, time=-0.5), fl.LinearSDE(-p["rate"][None, None], [[1.0]]), SEEN)
+
+    family = fl.ModelFamily(build, {"rate": fl.Parameter(dist.LogNormal(0.0, 1.0))})
+    data = fl.Dataset(np.cumsum(GAPS) - 0.5, np.zeros(len(GAPS)))
+    here, there = (Steps.of(Target(family, fl.ParticleFilter(5), data), theta) for theta in (THETA, THETA + 1.0))
+    path = simulated(here, jax.random.key(2))
+    (a, s), (b, r) = (_step(np.exp(theta[0]), GAPS) for theta in (THETA, THETA + 1.0))
+    wanted = [path[0, 0]]
+    for k, z in enumerate((path[1:, 0] - a * path[:-1, 0]) / s):
+        wanted.append(b[k] * wanted[-1] + r[k] * z)
+    np.testing.assert_allclose(driven(here, path, there)[:, 0], wanted, atol=1e-12)
+
+
+def _step(rate, gap):
+    """(a, s) of an Ornstein-Uhlenbeck process over a gap."""
+    return np.exp(-rate * gap), np.sqrt((1 - np.exp(-2 * rate * gap)) / (2 * rate))
 
 
 def test_a_singular_noise_is_learned():
