@@ -1,5 +1,7 @@
 """What a workload is made of."""
 
+import itertools
+import time
 from typing import Any, NamedTuple
 
 
@@ -23,3 +25,22 @@ def jitted(function, *arguments) -> Any:
 
     compiled = jax.jit(function)
     return lambda: jax.block_until_ready(compiled(*arguments))
+
+
+def sampled(fit, series) -> Any:
+    """A run of `fit(*series(seed), key)` -> {name: draws}; each has a seed of its own, and tells the least effective draws a
+    second and the means."""
+    import jax
+    import numpy as np
+    from numpyro.diagnostics import effective_sample_size
+
+    seeds = itertools.count()
+
+    def run():
+        seed, begin = next(seeds), time.perf_counter()
+        draws = jax.tree.map(np.asarray, fit(*series(seed), jax.random.key(seed)))
+        took = time.perf_counter() - begin
+        least = min(float(effective_sample_size(each.reshape(1, -1))) for each in draws.values())
+        return {"ESS/s": least / took} | {name: float(each.mean()) for name, each in draws.items()}
+
+    return run

@@ -2,11 +2,10 @@
 the extended Kalman filter's evidence."""
 
 import functools
-import time
 
 import numpy as np
 
-from benchmarks.case import Case
+from benchmarks.case import Case, sampled
 
 WIDE = True
 WARMUP, DRAWS = 500, 1000
@@ -42,23 +41,6 @@ def gate(told):
         raise AssertionError(f"rho {told['rho']}")
 
 
-def of(fit):
-    """A run of `fit(times, values, key)` -> draws `(1, n)`; each has new data, and tells its effective draws a second."""
-    import jax
-    from numpyro.diagnostics import effective_sample_size
-
-    count = iter(range(1000))
-
-    def run():
-        seed = next(count)
-        begin = time.perf_counter()
-        draws = np.asarray(fit(*series(seed), jax.random.key(seed)))
-        took = time.perf_counter() - begin
-        return {"ESS/s": float(effective_sample_size(draws)) / took, "rho": float(draws.mean())}
-
-    return run
-
-
 def filterlearn():
     """A DataTree: draws, predictions and pointwise evidence; two Runge-Kutta steps a gap."""
     import jax.numpy as jnp
@@ -75,9 +57,9 @@ def filterlearn():
 
     def fit(times, values, key):
         tree = fl.fit(family, fl.Dataset(times, values), fl.ExtendedKalman(), fl.NUTS(WARMUP, DRAWS, 1), key=key)
-        return tree["posterior"]["rho"].values
+        return {"rho": tree["posterior"]["rho"].values}
 
-    return of(fit)
+    return sampled(fit, series)
 
 
 def by_numpyro(model):
@@ -90,9 +72,9 @@ def by_numpyro(model):
             numpyro.infer.NUTS(model), num_warmup=WARMUP, num_samples=DRAWS, progress_bar=False, jit_model_args=True
         )
         mcmc.run(key, jnp.asarray(times), jnp.asarray(values))
-        return np.asarray(mcmc.get_samples(group_by_chain=True)["rho"])
+        return mcmc.get_samples()
 
-    return of(fit)
+    return sampled(fit, series)
 
 
 def dynestyx():

@@ -1,11 +1,10 @@
 """W6: the posterior of an AR(1) seen with noise, 500 data: one chain of NUTS, 500 + 1,000 draws."""
 
 import functools
-import time
 
 import numpy as np
 
-from benchmarks.case import Case
+from benchmarks.case import Case, sampled
 
 WIDE = True
 WARMUP, DRAWS, LENGTH = 500, 1000, 500
@@ -14,37 +13,19 @@ CASES = {"AR(1) plus noise": Case({}, 30.0, {"first s": 10.0}, by="ESS/s")}
 
 @functools.cache
 def series(seed):
-    """phi .9, q .5, r .7."""
+    """Of phi .9, q .5, r .7."""
     rng = np.random.default_rng(6000 + seed)
     x, values = 0.5 / np.sqrt(1 - 0.81) * rng.normal(), []
     for _ in range(LENGTH):
         values.append(x + 0.7 * rng.normal())
         x = 0.9 * x + 0.5 * rng.normal()
-    return np.array(values)
+    return (np.array(values),)
 
 
 def gate(told):
     """The same posterior."""
     if not abs(told["phi"] - 0.9) < 0.1:
         raise AssertionError(f"phi {told['phi']}")
-
-
-def of(fit):
-    """A run of `fit(values, key)` -> {name: draws}; each has new data, and tells its effective draws a second."""
-    import jax
-    from numpyro.diagnostics import effective_sample_size
-
-    count = iter(range(1000))
-
-    def run():
-        seed = next(count)
-        begin = time.perf_counter()
-        draws = jax.tree.map(np.asarray, fit(series(seed), jax.random.key(seed)))
-        took = time.perf_counter() - begin
-        least = min(float(effective_sample_size(each.reshape(1, -1))) for each in draws.values())
-        return {"ESS/s": least / took, "phi": float(np.mean(draws["phi"]))}
-
-    return run
 
 
 def filterlearn():
@@ -67,7 +48,7 @@ def filterlearn():
         tree = fl.fit(family, fl.Dataset(np.arange(float(LENGTH)), values), fl.Kalman(), fl.NUTS(WARMUP, DRAWS, 1), key=key)
         return {name: tree["posterior"][name].values for name in priors}
 
-    return of(fit)
+    return sampled(fit, series)
 
 
 def evidence(phi, q, r, values):
@@ -124,7 +105,7 @@ def by_blackjax(evidence):
         z = drawn(jnp.asarray(values), key)
         return {"phi": jax.nn.sigmoid(z["phi"]), "q": jnp.exp(z["q"]), "r": jnp.exp(z["r"])}
 
-    return of(fit)
+    return sampled(fit, series)
 
 
 def bare():
@@ -154,7 +135,7 @@ def numpyro():
         mcmc.run(key, jnp.asarray(values))
         return mcmc.get_samples()
 
-    return of(fit)
+    return sampled(fit, series)
 
 
 SIDES = {"filterlearn": filterlearn, "bare": bare, "blackjax, dynamax": blackjax, "numpyro, dynamax": numpyro}

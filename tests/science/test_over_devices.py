@@ -1,11 +1,8 @@
 """One filter over two devices is that of one; the checkpoint of two goes on with two."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+
+from tests.devices import said_on_two
 
 PARTED = """
 import sys
@@ -45,10 +42,4 @@ except ValueError as error:
 @pytest.mark.science
 def test_two_devices_are_one(tmp_path):
     """Half the members or particles each; the evidence to 1e-12, for four filters and a learner."""
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
-    words = [sys.executable, "-c", PARTED, str(tmp_path)]
-    done = subprocess.run(words, env=environment, cwd=root, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == "filter: a size that 2 devices divide is needed, got 41\n"
+    assert said_on_two(PARTED, tmp_path) == "filter: a size that 2 devices divide is needed, got 41\n"

@@ -1,10 +1,6 @@
 """A fleet is its sessions, side by side: whoever comes and goes, on one device or two."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -15,6 +11,7 @@ import pytest
 
 import filterlearn as fl
 from tests.cases import PARTED_FILTERS, driven_model, linear_model
+from tests.devices import said_on_two
 
 KEY, NAN, INF = jax.random.key(6), float("nan"), float("inf")
 
@@ -166,13 +163,7 @@ except ValueError as error:
 
 def test_two_devices_hold_half_the_series_each(tmp_path):
     """The same as on one, particles too; a checkpoint of two goes on with one, and the other way round."""
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
-    words = [sys.executable, "-c", SHARDED, str(tmp_path)]
-    done = subprocess.run(words, env=environment, cwd=root, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == "size: a multiple of the 2 devices is needed, got 3\n"
+    assert said_on_two(SHARDED, tmp_path) == "size: a multiple of the 2 devices is needed, got 3\n"
 
 
 def test_one_filter_is_parted_over_devices():
