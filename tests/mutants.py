@@ -152,8 +152,8 @@ MUTANTS = {
     ),
     "a datum that sees the future": Mutant(
         "protocol.py",
-        "return jax.lax.scan(advance, belief, rows)",
-        "return jax.lax.scan(advance, belief, rows, reverse=True)",
+        "return jax.lax.scan(jax.checkpoint(advance), belief, rows)",
+        "return jax.lax.scan(jax.checkpoint(advance), belief, rows, reverse=True)",
         "tests/laws/test_filters.py",
         "streaming and kalman and not ensemble and not extended",
     ),
